@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+help: ## Show these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+install: $(READY) ## Make the environment in .venv
+
+demo: $(READY) ## Watch sample issues become branches, until Ctrl-C
+	$(BIN)/nodeyard demo
+
+serve: $(READY) ## Run the server
+	$(BIN)/nodeyard serve
+
+agent: $(READY) ## Run a node (NODEYARD_SERVER_URL, NODEYARD_REGISTRATION_KEY)
+	$(BIN)/nodeyard agent
+
+migrate: $(READY) ## Bring DATABASE_URL, or the embedded database, to the newest revision
+	$(BIN)/nodeyard migrate
+
+migration: $(READY) ## Write the next revision from the models: make migration m="what it does"
+	$(BIN)/nodeyard migration "$(m)"
+
+test: $(READY) ## Run the tests on a PostgreSQL of their own
+	$(BIN)/pytest -n $(WORKERS)
+
+lint: $(READY) ## Format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fix: $(READY) ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint drift test ## Everything that a reviewer runs
+
+drift: $(READY) ## Compare the models with the migrations
+	$(BIN)/nodeyard drift
+
+lock: ## Write both lock files anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+.PHONY: help install demo serve agent migrate migration test lint fix check drift lock

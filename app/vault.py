@@ -1,0 +1,70 @@
+"""Secrets at rest: AES-256-GCM, each bound to the row that holds it, under a key that is named beside it."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_NONCE_BYTES = 12  # NIST SP 800-38D, 8.2
+
+
+class UnknownKey(Exception):
+    """The secret was sealed under a key that is not among NODEYARD_SECRET_KEYS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """`key_id` None: clear text, as an upgrade without keys leaves it until the first server start."""
+
+    data: bytes
+    key_id: str | None
+
+
+class Vault:
+    """Seals with the newest of `keys`, opens with any. A key is any secret string; it is stretched by HKDF."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        if not keys:
+            raise ValueError("A vault needs at least one key.")
+        self._ciphers = {_key_id(key): AESGCM(_derive(key)) for key in keys}
+        self.newest_key_id = _key_id(keys[0])
+
+    def seal(self, secret: str, bound_to: str) -> Sealed:
+        """`bound_to` names the row, as `credential:<id>`: a sealed secret copied to another row does not open."""
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = self._ciphers[self.newest_key_id]
+        return Sealed(nonce + cipher.encrypt(nonce, secret.encode(), bound_to.encode()), self.newest_key_id)
+
+    def open(self, sealed: Sealed, bound_to: str) -> str:
+        """Raises `UnknownKey`, also for data that was moved to another row or altered."""
+        if sealed.key_id is None:
+            return sealed.data.decode()
+        cipher = self._ciphers.get(sealed.key_id)
+        if cipher is None:
+            raise UnknownKey(
+                f"No key with id {sealed.key_id} in NODEYARD_SECRET_KEYS; put the former key back behind the new one."
+            )
+        nonce, encrypted = sealed.data[:_NONCE_BYTES], sealed.data[_NONCE_BYTES:]
+        try:
+            return cipher.decrypt(nonce, encrypted, bound_to.encode()).decode()
+        except InvalidTag as problem:
+            raise UnknownKey(f"The secret of {bound_to} was altered or belongs to another row.") from problem
+
+
+def credential_binding(credential_id: object) -> str:
+    return f"credential:{credential_id}"
+
+
+REGISTRATION_KEY_BINDING = "node_registration_key:1"
+
+
+def _derive(key: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"nodeyard vault v1").derive(key.encode())
+
+
+def _key_id(key: str) -> str:
+    return hashlib.sha256(b"nodeyard key id\x00" + key.encode()).hexdigest()[:8]
