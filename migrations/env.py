@@ -1,0 +1,19 @@
+"""How Alembic reaches the database.
+
+Through the connection that `app.db.migrate` hands over, or, when the plain `alembic` command runs, through one of its
+own, by the same settings as the server's.
+"""
+
+import os
+
+from alembic import context
+
+from app import settings
+from app.db import migrate, revisions
+
+if context.is_offline_mode():
+    revisions.print_sql(context)
+elif "connection" in context.config.attributes:
+    revisions.run_on(context.config.attributes["connection"], context)
+else:
+    migrate.run_standalone(settings.read(os.environ), lambda each: revisions.run_on(each, context))
