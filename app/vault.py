@@ -2,12 +2,16 @@
 
 import hashlib
 import os
+import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.settings import Settings
 
 _NONCE_BYTES = 12  # NIST SP 800-38D, 8.2
 
@@ -68,3 +72,19 @@ def _derive(key: str) -> bytes:
 
 def _key_id(key: str) -> str:
     return hashlib.sha256(b"nodeyard key id\x00" + key.encode()).hexdigest()[:8]
+
+
+def open_vault(settings: Settings) -> Vault:
+    """A vault over NODEYARD_SECRET_KEYS; in development, over a key that is made once and kept in NODEYARD_HOME."""
+    return Vault(settings.secret_keys or (_development_key(settings.home),))
+
+
+def _development_key(home: Path) -> str:
+    path = home / "secret.key"
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    except FileExistsError:
+        pass
+    return path.read_text()

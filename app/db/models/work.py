@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, CreatedAt, Id, UpdatedAt
 
+IS_PROCESSING = text("status = 'processing'")
 IS_READY = text("status = 'pending' AND NOT deferred")
 
 # Issues that ask the same of a node share a lane, so that a claim decides once a lane and not once an issue.
@@ -62,7 +63,6 @@ class Issue(Base):
     updated_at: Mapped[UpdatedAt]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
-    cancel_requested_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
     result_branch: Mapped[str | None]
 
@@ -77,15 +77,14 @@ class Issue(Base):
         CheckConstraint("attempt_count >= 0 AND attempt_count <= max_attempts", name="attempts_within_maximum"),
         CheckConstraint("NOT deferred OR not_before IS NOT NULL", name="deferred_until_a_time"),
         CheckConstraint("assigned_node_id IS NULL OR status <> 'pending'", name="pending_is_on_no_node"),
-        CheckConstraint(
-            "cancel_requested_at IS NULL OR status IN ('processing', 'cancelled')", name="cancel_asked_of_work"
-        ),
         Index("ix_issue_ready", "lane", text("rank DESC"), "id", postgresql_where=IS_READY),
         Index("ix_issue_deferred", "not_before", postgresql_where=text("status = 'pending' AND deferred")),
         Index("ix_issue_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_issue_created_at_id", "created_at", "id"),
         Index("ix_issue_repository_id", "repository_id", postgresql_where=text("repository_id IS NOT NULL")),
         Index("ix_issue_project_id", "project_id", postgresql_where=text("project_id IS NOT NULL")),
+        Index("ix_issue_processing_repository_id", "repository_id", postgresql_where=IS_PROCESSING),
+        Index("ix_issue_processing_project_id", "project_id", postgresql_where=IS_PROCESSING),
         Index("ix_issue_prompt_id", "prompt_id", postgresql_where=text("prompt_id IS NOT NULL")),
         Index("ix_issue_assigned_node_id", "assigned_node_id", postgresql_where=text("assigned_node_id IS NOT NULL")),
         {
@@ -122,6 +121,7 @@ class Attempt(Base):
     claim_id: Mapped[UUID]
     offer: Mapped[str]
     start_by: Mapped[datetime]
+    cancel_requested_at: Mapped[datetime | None]
     missed: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     next_seq: Mapped[int] = mapped_column(server_default=text("0"))
     base_sha: Mapped[str | None]

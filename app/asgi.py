@@ -1,0 +1,80 @@
+"""The composition root: settings in, application out."""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+
+from app import deps, shutdown
+from app.background import Loops
+from app.db.engine import Database, open_database
+from app.http import health, problems, swagger
+from app.http.requests import JsonOnly, RequestLog
+from app.settings import Settings, SettingsError
+from app.vault import Vault, open_vault
+
+BODY_MAX_BYTES = 1024 * 1024
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
+    vault = open_vault(settings)
+    return Litestar(
+        route_handlers=[Router("/api/v1", route_handlers=[]), *health.HANDLERS, swagger.router()],
+        state=State({"settings": settings, "vault": vault}),
+        lifespan=[_running(settings, vault)],
+        dependencies={
+            "db": Provide(_database, sync_to_thread=False),
+            "session": Provide(deps.provide_session),
+            "settings": Provide(lambda: settings, sync_to_thread=False),
+            "vault": Provide(lambda: vault, sync_to_thread=False),
+            "viewer": Provide(deps.provide_viewer),
+            "node": Provide(deps.provide_node),
+        },
+        middleware=[RequestLog(), JsonOnly()],
+        exception_handlers=problems.HANDLERS,
+        request_max_body_size=BODY_MAX_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="Nodeyard",
+            version=version("nodeyard"),
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json"), SwaggerRenderPlugin(path="/swagger", **swagger.URLS)],
+        ),
+    )
+
+
+def _database(state: State) -> Database:
+    return state.db
+
+
+def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], object]:
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        if settings.database_url is None:
+            raise SettingsError("DATABASE_URL is not set and no embedded database was started.")
+        with shutdown.watching() as stopping:
+            db = await open_database(settings.database_url)
+            app.state.update({"db": db, "stopping": stopping, "fleet": None})
+            try:
+                async with Loops():
+                    _settle_garbage_collector()
+                    yield
+            finally:
+                stopping.set()
+                await db.close()
+
+    return lifespan
+
+
+def _settle_garbage_collector() -> None:
+    """Full collections over everything that was imported are most of the latency tail under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

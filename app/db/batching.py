@@ -1,0 +1,81 @@
+"""Group commit: requests that arrive while a flush is in flight share the next one.
+
+There is no timer, so a lone request waits for nothing, and a busy server writes as many at once as have come.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from app.errors import AppError, Unavailable
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Request, Answer]):
+    """Collects requests and hands them to `flush` together, at most `at_once` of them.
+
+    `flush` answers each request in order, with an `AppError` for one that is refused. It commits before it returns,
+    so whatever is answered is stored. When it raises, its requests are flushed one by one: a bad request fails alone.
+    A caller that goes away does not take its request along: it is in the queue, and so it is carried out.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | AppError]]],
+        *,
+        at_once: int,
+        at_most: int = 20_000,
+    ) -> None:
+        self._flush = flush
+        self._at_once = at_once
+        self._at_most = at_most
+        self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def submit(self, request: Request) -> Answer:
+        """The answer to `request`, once it is committed. Raises `Unavailable` when too many wait already."""
+        if len(self._waiting) >= self._at_most:
+            raise Unavailable("Too many requests wait for the database; send the request again.")
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, answer))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._run())
+        return await answer
+
+    async def drain(self) -> None:
+        """Waits until everything that was submitted is answered."""
+        while self._flusher is not None:
+            await asyncio.wait([self._flusher])
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                size = min(self._at_once, len(self._waiting))
+                await self._carry_out([self._waiting.popleft() for _ in range(size)])
+        finally:
+            self._flusher = None
+
+    async def _carry_out(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._flush([request for request, _ in batch])
+        except Exception as problem:  # noqa: BLE001 - Whatever failed is handed to the caller that it belongs to.
+            if len(batch) == 1:
+                _settle(batch[0][1], problem)
+                return
+            for request in batch:
+                await self._carry_out([request])
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            _settle(future, answer)
+
+
+def _settle(future: "asyncio.Future[Answer]", answer: Answer | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

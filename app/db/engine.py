@@ -1,0 +1,114 @@
+"""Connections: one pool for operators' calls, one reserved for the fleet's, so that slow lists never starve heartbeats."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from sqlalchemy import URL, make_url
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as AsyncpgDialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from app.db.notices import Notices
+from app.settings import SettingsError
+
+CONNECT_TIMEOUT_S = 1.5
+"""Short, since a caller must hear 503 within two seconds of the database going away."""
+COMMAND_TIMEOUT_S = 20.0
+"""Longer than `statement_timeout`, for a backend that is frozen and cannot even time out."""
+SERVER_SETTINGS = {
+    "application_name": "nodeyard",
+    "timezone": "UTC",
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "15s",
+}
+OPERATOR_CONNECTIONS = 8
+FLEET_CONNECTIONS = 4
+
+_SSL_WORDS = {"sslmode", "ssl"}
+_ASYNCPG_WORDS = {"host", "port", "prepared_statement_cache_size", "statement_cache_size"}
+_SERVER_WORDS = {"application_name", "search_path", "options"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is: the SQLAlchemy URL and what asyncpg is told beside it."""
+
+    url: URL
+    connect_args: Mapping[str, Any]
+
+    def asyncpg_options(self) -> dict[str, Any]:
+        """Keyword arguments of `asyncpg.connect` for the same place."""
+        _, options = AsyncpgDialect().create_connect_args(self.url)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        options.pop("prepared_statement_cache_size", None)
+        return {**options, **self.connect_args}
+
+
+def address(database_url: str) -> Address:
+    """The address that a libpq-style URL means. Raises `SettingsError` for a word that asyncpg cannot obey."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError as problem:
+        raise SettingsError("DATABASE_URL must look like postgresql://user:password@host:5432/database.") from problem
+    if url.drivername not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+        raise SettingsError(f"DATABASE_URL names {url.drivername!r}; Nodeyard runs on postgresql:// only.")
+    server_settings = dict(SERVER_SETTINGS)
+    connect_args: dict[str, Any] = {
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": COMMAND_TIMEOUT_S,
+        "server_settings": server_settings,
+    }
+    kept: dict[str, Any] = {}
+    for word, value in url.query.items():
+        if word in _SSL_WORDS:
+            connect_args["ssl"] = value
+        elif word in _SERVER_WORDS:
+            server_settings[word] = str(value)
+        elif word == "connect_timeout":
+            connect_args["timeout"] = float(str(value))
+        elif word in _ASYNCPG_WORDS:
+            kept[word] = value
+        else:
+            raise SettingsError(f"DATABASE_URL has the parameter {word!r}, which is not supported; remove it.")
+    return Address(url.set(drivername="postgresql+asyncpg", query=kept), connect_args)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """`sessions` serve operators and rare calls; `fleet` is raw asyncpg for what thousands of nodes repeat."""
+
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+    fleet: "asyncpg.Pool[asyncpg.Record]"
+    address: Address
+    notices: Notices
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        # A pool's own close waits for every connection; a hung one must not hold the process.
+        self.fleet.terminate()
+
+
+async def open_database(database_url: str) -> Database:
+    """Opens lazily: a database that is away is noticed by the first statement, not here."""
+    where = address(database_url)
+    engine = create_async_engine(
+        where.url,
+        connect_args=dict(where.connect_args),
+        pool_size=OPERATOR_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_use_lifo=True,
+    )
+    fleet = await asyncpg.create_pool(
+        min_size=0, max_size=FLEET_CONNECTIONS, reset=_leave_as_it_is, **where.asyncpg_options()
+    )
+    notices = Notices(where.asyncpg_options())
+    sessions = async_sessionmaker(engine, expire_on_commit=False, info={"notices": notices})
+    return Database(engine, sessions, fleet, where, notices)
+
+
+async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Fleet statements change no session state, and resetting would cost each flush a round trip."""

@@ -1,0 +1,139 @@
+"""Every refusal as an RFC 9457 problem document, and every failure of ours as a plain 500 that says nothing inside."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.errors import AppError, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+log = structlog.get_logger("nodeyard.http")
+
+CODES = {
+    400: "invalid_input",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "too_many_requests",
+    503: "unavailable",
+}
+_AWAY: tuple[type[BaseException], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+    TimeoutError,
+    PoolTimeoutError,
+    OSError,
+)
+
+
+def is_database_away(problem: BaseException) -> bool:
+    """Whether the database could not serve this just now, so that the same request may succeed a moment later."""
+    if isinstance(problem, DBAPIError):
+        if problem.connection_invalidated:
+            return True
+        cause = getattr(problem.orig, "__cause__", None)
+        return isinstance(problem.orig, _AWAY) or isinstance(cause, _AWAY)
+    return isinstance(problem, _AWAY)
+
+
+def problem(
+    request: Request[Any, Any, Any],
+    status: int,
+    code: str,
+    detail: str,
+    members: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request.scope.get("state", {}).get("request_id"),
+        **(members or {}),
+    }
+    return Response(
+        msgspec.json.encode(document), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {})
+    )
+
+
+def on_app_error(request: Request[Any, Any, Any], error: AppError) -> Response[bytes]:
+    return problem(request, error.status, error.code, error.detail, error.members, error.headers)
+
+
+def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    extra: list[dict[str, Any]] = error.extra if isinstance(error.extra, list) else []
+    errors = [{"field": str(item.get("key") or "body"), "message": str(item.get("message", ""))} for item in extra]
+    errors = [{**item, "field": "body" if item["field"] == "data" else item["field"]} for item in errors]
+    first = f"{errors[0]['field']}: {errors[0]['message']}" if errors else error.detail
+    return problem(request, 400, "invalid_input", first, {"errors": errors or [{"field": "body", "message": first}]})
+
+
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    status = error.status_code
+    detail = str(error.detail)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return on_bug(request, error)
+    members = {"errors": [{"field": "body", "message": detail}]} if status == HTTPStatus.BAD_REQUEST else None
+    return problem(request, status, CODES.get(status, HTTPStatus(status).name.lower()), detail, members, error.headers)
+
+
+def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """What a JSON decoder says of bytes that are no text, or of brackets nested without end."""
+    detail = "The body is not valid UTF-8." if isinstance(error, UnicodeDecodeError) else "The body is nested too deeply."
+    return problem(request, 400, "invalid_input", detail, {"errors": [{"field": "body", "message": detail}]})
+
+
+def on_integrity(request: Request[Any, Any, Any], error: IntegrityError) -> Response[bytes]:
+    """A constraint has the last word when two requests race; the slices refuse the plain cases with better words."""
+    constraint = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
+    detail = f"Another change came first, or the values do not fit together ({constraint}). Read it again and retry."
+    return problem(request, 409, "conflict", detail)
+
+
+def on_any(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    if is_database_away(error):
+        log.warning("database away", error=type(error).__name__, path=request.scope["path"])
+        return on_app_error(request, Unavailable())
+    return on_bug(request, error)
+
+
+def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("unexpected error", path=request.scope["path"], method=request.method, exc_info=error)
+    return problem(request, 500, "internal", "Something went wrong on the server. The request id is in its log.")
+
+
+Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
+HANDLERS: dict[type[Exception] | int, Handler] = {
+    AppError: on_app_error,
+    ValidationException: on_validation,
+    HTTPException: on_http_error,
+    UnicodeDecodeError: on_unreadable,
+    RecursionError: on_unreadable,
+    IntegrityError: on_integrity,
+    Exception: on_any,
+}

@@ -1,0 +1,81 @@
+"""What happens around every request: its id, its one log line, its content type."""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from app.db.base import new_id
+from app.errors import WrongContentType
+
+log = structlog.get_logger("nodeyard.access")
+_CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_QUIET = {"/healthz", "/readyz", "/metrics"}
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+class RequestLog(ASGIMiddleware):
+    """Names the request (a client's own X-Request-ID is kept), answers with the name, and logs one line.
+
+    Neither bodies nor headers nor query strings are logged: they may hold secrets.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if scope["type"] != "http":
+            await next_app(scope, receive, send)
+            return
+        given = header(scope, b"x-request-id")
+        request_id = given.decode() if given and _CLIENT_ID.fullmatch(given) else str(new_id())
+        scope["state"]["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message.setdefault("headers", [])
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await next_app(scope, receive, send_named)
+        finally:
+            if scope["path"] not in _QUIET:
+                _write_line(scope, status, request_id, time.perf_counter() - started)
+
+
+def _write_line(scope: HTTPScope, status: int, request_id: str, seconds: float) -> None:
+    fields: dict[str, Any] = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "request_id": request_id,
+    }
+    if status >= 500:
+        log.warning("request", **fields)
+    else:
+        log.debug("request", **fields)
+
+
+class JsonOnly(ASGIMiddleware):
+    """Refuses a body of any other type: a cross-site form can post text/plain, but not application/json."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        if scope["type"] == "http" and scope["method"] in {"POST", "PUT", "PATCH"} and _has_body(scope):
+            content_type = (header(scope, b"content-type") or b"").partition(b";")[0].strip().lower()
+            if content_type != b"application/json":
+                raise WrongContentType
+        await next_app(scope, receive, send)
+
+
+def _has_body(scope: HTTPScope) -> bool:
+    length = header(scope, b"content-length")
+    return header(scope, b"transfer-encoding") is not None or length not in {None, b"0"}

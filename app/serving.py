@@ -1,0 +1,94 @@
+"""How the server process is run: a database that is ready, then granian with our worker processes."""
+
+import asyncio
+import ctypes
+import multiprocessing
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server import Server
+from litestar import Litestar
+from msgspec.structs import replace
+
+from app import logs
+from app.asgi import create_app
+from app.db import embedded, migrate
+from app.settings import Settings, SettingsError
+
+STOP_WITHIN_S = 5
+_BACKPRESSURE = 100_000
+"""Connections a worker takes at once: each waiting node holds one for its long poll."""
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(settings: Settings, *, migrate_first: bool = False) -> None:
+    """Blocks until SIGTERM or SIGINT. Raises `SettingsError` when the database is behind and may not be migrated."""
+    with database(settings) as (settings, is_embedded):  # noqa: PLW2901
+        if migrate_first or is_embedded:
+            asyncio.run(migrate.upgrade(_url(settings)))
+        elif not asyncio.run(migrate.is_current(_url(settings))):
+            raise SettingsError(
+                "The database is not at the newest revision. Run `nodeyard migrate`, or start with --migrate."
+            )
+        _wait_for_port(settings)
+        multiprocessing.set_start_method("fork", force=True)
+        Server(
+            "app.asgi:create_app",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            workers=settings.workers,
+            websockets=False,
+            backlog=4096,
+            backpressure=_BACKPRESSURE,
+            workers_kill_timeout=STOP_WITHIN_S,
+            log_enabled=True,
+            http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[tuple[Settings, bool]]:
+    """The settings with a DATABASE_URL that answers, and whether it is the embedded one."""
+    if settings.database_url is not None:
+        yield settings, False
+        return
+    with embedded.running(settings.home) as url:
+        yield replace(settings, database_url=url), True
+
+
+def _worker(settings: Settings) -> Litestar:
+    """Runs in each worker process, which must not outlive its parent: it would keep the port and serve on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    logs.configure(settings)
+    return create_app(settings)
+
+
+def _wait_for_port(settings: Settings) -> None:
+    """A server that was killed leaves its port within a moment. Raises `SettingsError` when another program has it."""
+    deadline = time.monotonic() + STOP_WITHIN_S
+    while True:
+        with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, settings.port))
+            except OSError as problem:
+                if time.monotonic() > deadline:
+                    raise SettingsError(
+                        f"{settings.host}:{settings.port} cannot be used: {problem.strerror}. Set NODEYARD_PORT."
+                    ) from problem
+            else:
+                return
+        time.sleep(0.1)
+
+
+def _url(settings: Settings) -> str:
+    assert settings.database_url is not None  # noqa: S101 - `database` has just set it.
+    return settings.database_url
