@@ -1,24 +1,23 @@
 """The composition root: settings in, application out."""
 
-import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from app import deps, shutdown
 from app.background import Loops
 from app.db.engine import Database, open_database
 from app.http import health, problems, swagger
-from app.http.requests import JsonOnly, RequestLog
+from app.http.requests import JsonOnly, logged
 from app.settings import Settings, SettingsError
-from app.vault import Vault, open_vault
+from app.vault import open_vault
 
 BODY_MAX_BYTES = 1024 * 1024
 
@@ -26,10 +25,10 @@ BODY_MAX_BYTES = 1024 * 1024
 def create_app(settings: Settings) -> Litestar:
     """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
     vault = open_vault(settings)
-    return Litestar(
+    app = Litestar(
         route_handlers=[Router("/api/v1", route_handlers=[]), *health.HANDLERS, swagger.router()],
         state=State({"settings": settings, "vault": vault}),
-        lifespan=[_running(settings, vault)],
+        lifespan=[_running(settings)],
         dependencies={
             "db": Provide(_database, sync_to_thread=False),
             "session": Provide(deps.provide_session),
@@ -38,23 +37,26 @@ def create_app(settings: Settings) -> Litestar:
             "viewer": Provide(deps.provide_viewer),
             "node": Provide(deps.provide_node),
         },
-        middleware=[RequestLog(), JsonOnly()],
+        middleware=[JsonOnly()],
+        logging_config=None,
         exception_handlers=problems.HANDLERS,
         request_max_body_size=BODY_MAX_BYTES,
         openapi_config=OpenAPIConfig(
             title="Nodeyard",
             version=version("nodeyard"),
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json"), SwaggerRenderPlugin(path="/swagger", **swagger.URLS)],
+            render_plugins=[JsonRenderPlugin(path="/openapi.json"), swagger.page()],
         ),
     )
+    app.asgi_handler = logged(app.asgi_handler)
+    return app
 
 
 def _database(state: State) -> Database:
     return state.db
 
 
-def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], object]:
+def _running(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         if settings.database_url is None:

@@ -37,5 +37,3 @@ async def _repeat(seconds: float, name: str, tick: Tick) -> None:
         except Exception as problem:  # noqa: BLE001 - A loop outlives any single failure, as a database that is away.
             log.warning("tick failed", loop=name, error=type(problem).__name__, detail=str(problem)[:500])
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - started)))
-
-

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from granian.constants import Interfaces
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from app import logs
 from app.asgi import create_app
 from app.db import embedded, migrate
+from app.db.engine import open_database
 from app.settings import Settings, SettingsError
 
 STOP_WITHIN_S = 5
@@ -29,32 +30,45 @@ _PR_SET_PDEATHSIG = 1
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Blocks until SIGTERM or SIGINT. Raises `SettingsError` when the database is behind and may not be migrated."""
-    with database(settings) as (settings, is_embedded):  # noqa: PLW2901
-        if migrate_first or is_embedded:
-            asyncio.run(migrate.upgrade(_url(settings)))
-        elif not asyncio.run(migrate.is_current(_url(settings))):
-            raise SettingsError(
-                "The database is not at the newest revision. Run `nodeyard migrate`, or start with --migrate."
-            )
-        _wait_for_port(settings)
-        multiprocessing.set_start_method("fork", force=True)
-        Server(
-            "app.asgi:create_app",
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.ASGI,
-            workers=settings.workers,
-            websockets=False,
-            backlog=4096,
-            backpressure=_BACKPRESSURE,
-            workers_kill_timeout=STOP_WITHIN_S,
-            log_enabled=True,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000),
-        ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
+    with database(settings) as (ready, is_embedded):
+        _serve(ready, migrate_first=migrate_first or is_embedded)
+
+
+def _serve(settings: Settings, *, migrate_first: bool) -> None:
+    if migrate_first:
+        asyncio.run(migrate.upgrade(_url(settings), keys=settings.secret_keys))
+    elif not asyncio.run(_is_at_head(settings)):
+        raise SettingsError(
+            "The database is not at the newest revision. Run `nodeyard migrate`, or start with --migrate."
+        )
+    _wait_for_port(settings)
+    multiprocessing.set_start_method("fork", force=True)
+    Server(
+        "app.asgi:create_app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        websockets=False,
+        backlog=4096,
+        backpressure=_BACKPRESSURE,
+        workers_kill_timeout=STOP_WITHIN_S,
+        log_enabled=True,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+    ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
+
+
+async def _is_at_head(settings: Settings) -> bool:
+    db = await open_database(_url(settings))
+    try:
+        async with db.engine.connect() as connection:
+            return await migrate.is_at_head(connection)
+    finally:
+        await db.close()
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[tuple[Settings, bool]]:
+def database(settings: Settings) -> Generator[tuple[Settings, bool]]:
     """The settings with a DATABASE_URL that answers, and whether it is the embedded one."""
     if settings.database_url is not None:
         yield settings, False

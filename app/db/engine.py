@@ -1,4 +1,4 @@
-"""Connections: one pool for operators' calls, one reserved for the fleet's, so that slow lists never starve heartbeats."""
+"""Connections: one pool for operators' calls, one reserved for the fleet's, so that lists never starve heartbeats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import URL, make_url
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as AsyncpgDialect
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -41,7 +41,7 @@ class Address:
 
     def asyncpg_options(self) -> dict[str, Any]:
         """Keyword arguments of `asyncpg.connect` for the same place."""
-        _, options = AsyncpgDialect().create_connect_args(self.url)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        _, options = asyncpg_dialect().create_connect_args(self.url)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         options.pop("prepared_statement_cache_size", None)
         return {**options, **self.connect_args}
 
@@ -81,7 +81,7 @@ class Database:
 
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
-    fleet: "asyncpg.Pool[asyncpg.Record]"
+    fleet: asyncpg.Pool
     address: Address
     notices: Notices
 
@@ -110,5 +110,5 @@ async def open_database(database_url: str) -> Database:
     return Database(engine, sessions, fleet, where, notices)
 
 
-async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _leave_as_it_is(_: asyncpg.Connection) -> None:
     """Fleet statements change no session state, and resetting would cost each flush a round trip."""

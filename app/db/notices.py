@@ -16,6 +16,7 @@ from typing import Any, cast
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 CHANNEL = "nodeyard"
 _APART_S = 0.01
@@ -103,4 +104,8 @@ async def _first_of(*events: asyncio.Event) -> None:
 def post_after_commit(session: AsyncSession, kind: str, subject: str = "") -> None:
     """Posts once the session's transaction is committed, and never when it is rolled back."""
     notices = cast("Notices", session.info["notices"])
-    event.listen(session.sync_session, "after_commit", lambda _: notices.post(kind, subject), once=True)
+
+    def post(_: Session) -> None:
+        notices.post(kind, subject)
+
+    event.listen(session.sync_session, "after_commit", post, once=True)

@@ -73,7 +73,7 @@ def problem(
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": request.scope.get("state", {}).get("request_id"),
+        "request_id": request.scope["state"].get("request_id"),
         **(members or {}),
     }
     return Response(
@@ -104,7 +104,9 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
 
 def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """What a JSON decoder says of bytes that are no text, or of brackets nested without end."""
-    detail = "The body is not valid UTF-8." if isinstance(error, UnicodeDecodeError) else "The body is nested too deeply."
+    detail = (
+        "The body is not valid UTF-8." if isinstance(error, UnicodeDecodeError) else "The body is nested too deeply."
+    )
     return problem(request, 400, "invalid_input", detail, {"errors": [{"field": "body", "message": detail}]})
 
 

@@ -20,13 +20,14 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
-class RequestLog(ASGIMiddleware):
+def logged(next_app: ASGIApp) -> ASGIApp:
     """Names the request (a client's own X-Request-ID is kept), answers with the name, and logs one line.
 
+    Stands around the whole application, since Litestar's middleware does not see a path that no route has.
     Neither bodies nor headers nor query strings are logged: they may hold secrets.
     """
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await next_app(scope, receive, send)
             return
@@ -49,6 +50,8 @@ class RequestLog(ASGIMiddleware):
         finally:
             if scope["path"] not in _QUIET:
                 _write_line(scope, status, request_id, time.perf_counter() - started)
+
+    return handle
 
 
 def _write_line(scope: HTTPScope, status: int, request_id: str, seconds: float) -> None:

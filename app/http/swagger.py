@@ -4,15 +4,21 @@ from pathlib import Path
 
 from litestar import Router
 from litestar.datastructures import CacheControlHeader
-from litestar.static_files import create_static_files_router
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
 
 VERSION = "5.35.0"
 _PATH = f"/schema/assets/{VERSION}"
-URLS = {
-    "js_url": f"{_PATH}/swagger-ui-bundle.js",
-    "css_url": f"{_PATH}/swagger-ui.css",
-    "standalone_preset_js_url": f"{_PATH}/swagger-ui-standalone-preset.js",
-}
+
+
+def page() -> SwaggerRenderPlugin:
+    return SwaggerRenderPlugin(
+        path="/swagger",
+        js_url=f"{_PATH}/swagger-ui-bundle.js",
+        css_url=f"{_PATH}/swagger-ui.css",
+        standalone_preset_js_url=f"{_PATH}/swagger-ui-standalone-preset.js",
+        favicon="",
+    )
 
 
 def router() -> Router:

@@ -1,0 +1,163 @@
+"""A PostgreSQL for the session, a migrated template once per worker, a fresh database for each test that asks.
+
+Tests speak to the application over ASGI with real commits; what needs a real socket or process asks for `server`.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx2
+import pytest
+from litestar import Litestar
+from sqlalchemy import make_url
+
+from app.asgi import create_app
+from app.db import embedded, migrate
+from app.settings import Settings
+
+ADMIN = ("admin@example.com", "correct horse battery staple")
+REGISTRATION_KEY = "registration-key-of-the-tests"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The URL of a server with fsync off: tests kill processes, never the machine. All workers share one."""
+    given = os.environ.get("NODEYARD_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    with embedded.running(shared / "postgres-home") as url:
+        asyncio.run(_relax(url))
+        yield url
+
+
+async def _relax(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 400"):
+        await connection.execute(f"ALTER SYSTEM SET {setting}")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str, worker_id: str) -> Generator[str]:
+    """The name of a database at head that others are copied from."""
+    name = f"template_{worker_id}_{uuid4().hex[:8]}"
+    asyncio.run(_admin(postgres, f'CREATE DATABASE "{name}"'))
+    asyncio.run(migrate.upgrade(at(postgres, name)))
+    yield name
+    asyncio.run(_admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def at(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+async def _admin(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
+    """A fresh database at head."""
+    name = f"test_{uuid4().hex[:12]}"
+    await _admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield at(postgres, name)
+    await _admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the test's own, for what no API shows."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_url,
+        home=tmp_path / "home",
+        secret_keys=("the-first-secret-key-of-the-tests",),
+        registration_key=REGISTRATION_KEY,
+        admin_email=ADMIN[0],
+        admin_password=ADMIN[1],
+        heartbeat_interval=timedelta(seconds=15),
+    )
+
+
+@asynccontextmanager
+async def running_app(settings: Settings) -> AsyncGenerator[Litestar]:
+    app = create_app(settings)
+    async with app.lifespan():
+        yield app
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[Litestar]:
+    """The running application. Override `settings` in a test module to change how it runs."""
+    async with running_app(settings) as app:
+        yield app
+
+
+def client_of(app: Litestar, token: str | None = None) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app), base_url="http://test", headers=headers, timeout=60
+    )
+
+
+@pytest.fixture
+async def anyone(app: Litestar) -> AsyncIterator[httpx2.AsyncClient]:
+    """A caller without credentials."""
+    async with client_of(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def admin(app: Litestar, anyone: httpx2.AsyncClient) -> AsyncIterator[httpx2.AsyncClient]:
+    """The first superuser, logged in with a bearer token."""
+    answer = await anyone.post("/api/v1/auth/login", json={"email": ADMIN[0], "password": ADMIN[1]})
+    assert answer.status_code == 200, answer.text
+    async with client_of(app, answer.json()["token"]) as client:
+        yield client
+
+
+MakeNode = Callable[..., Awaitable[httpx2.AsyncClient]]
+
+
+@pytest.fixture
+async def make_node(app: Litestar) -> AsyncIterator[MakeNode]:
+    """Registers a machine and gives a client that speaks as it: `await make_node("builder", max_slots=3)`."""
+    clients: list[httpx2.AsyncClient] = []
+
+    async def make(name: str = "node", **fields: object) -> httpx2.AsyncClient:
+        body = {"name": name, "machine_id": f"machine-{name}", "boot_id": "boot-1", "version": "1", **fields}
+        async with client_of(app, REGISTRATION_KEY) as registrar:
+            answer = await registrar.post("/api/v1/nodes/register", json=body)
+        assert answer.status_code in {200, 201}, answer.text
+        client = client_of(app, answer.json()["node_token"])
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.aclose()
