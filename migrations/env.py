@@ -16,4 +16,6 @@ if context.is_offline_mode():
 elif "connection" in context.config.attributes:
     revisions.run_on(context.config.attributes["connection"], context)
 else:
-    migrate.run_standalone(settings.read(os.environ), lambda each: revisions.run_on(each, context))
+    known = settings.read(os.environ)
+    context.config.attributes["keys"] = known.secret_keys
+    migrate.run_standalone(known, lambda each: revisions.run_on(each, context))

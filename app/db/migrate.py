@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, NullPool, make_url
+from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 import app
-from app.settings import Settings, SettingsError
+from app.db import embedded
+from app.db.engine import address
+from app.settings import Settings
+
+Result = TypeVar("Result")
 
 # The wheel ships `migrations` beside `app`.
 SCRIPTS = Path(app.__file__).parent.parent / "migrations"
@@ -34,12 +39,12 @@ def head() -> str:
     return found
 
 
-async def upgrade(url: str | URL, revision: str = "head", keys: tuple[str, ...] = ()) -> None:
+async def upgrade(url: str, revision: str = "head", keys: tuple[str, ...] = ()) -> None:
     """`keys` (NODEYARD_SECRET_KEYS) let the upgrade seal secrets of older installations at once."""
     await with_connection(url, lambda each: command.upgrade(config(connection=each, keys=keys), revision))
 
 
-async def downgrade(url: str | URL, revision: str, keys: tuple[str, ...] = ()) -> None:
+async def downgrade(url: str, revision: str, keys: tuple[str, ...] = ()) -> None:
     """Refuses, before it changes anything, where an older column cannot hold a value; the error names the rows."""
     await with_connection(url, lambda each: command.downgrade(config(connection=each, keys=keys), revision))
 
@@ -55,16 +60,25 @@ async def is_at_head(connection: AsyncConnection) -> bool:
 
 def run_standalone(settings: Settings, act: Callable[[Connection], object]) -> None:
     """For the plain `alembic` command, which knows no more than the environment."""
-    if settings.database_url is None:
-        raise SettingsError("DATABASE_URL must be set for this command.")
-    asyncio.run(with_connection(settings.database_url, act))
+    if settings.database_url is not None:
+        asyncio.run(with_connection(settings.database_url, act))
+        return
+    with embedded.running(settings.home) as url:
+        asyncio.run(with_connection(url, act))
 
 
-async def with_connection(url: str | URL, act: Callable[[Connection], object]) -> None:
-    """Calls `act` with a connection of its own. asyncpg is the only driver, so synchronous code runs inside it."""
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+async def with_connection(url: str, act: Callable[[Connection], Result]) -> Result:
+    """Calls `act` with a connection of its own, on which statements may take as long as they need."""
+    where = address(url)
+    unlimited = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "lock_timeout": "0"}
+    arguments = {
+        **where.connect_args,
+        "command_timeout": None,
+        "server_settings": {**where.connect_args["server_settings"], **unlimited},
+    }
+    engine = create_async_engine(where.url, connect_args=arguments, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(act)
+            return await connection.run_sync(act)
     finally:
         await engine.dispose()

@@ -17,6 +17,7 @@ from typing import Any
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
@@ -29,13 +30,18 @@ LOCK_TIMEOUT_MS = 1000
 """How long traffic may queue behind a table lock that a revision waits for."""
 LOCK_ATTEMPTS = 60
 _LOCK_NOT_AVAILABLE = "55P03"
+_RAISED = "P0001"
 _DEADLOCK_DETECTED = "40P01"
 
 log = logging.getLogger(__name__)
 
 
-class DatabaseBusy(Exception):
+class DatabaseBusy(CommandError):
     """Other transactions held the tables for the whole time; nothing is half done, run the command again."""
+
+
+class MigrationRefused(CommandError):
+    """Rows do not fit; the message names them, and nothing was changed."""
 
 
 def run_on(connection: Connection, context: EnvironmentContext) -> None:
@@ -56,7 +62,13 @@ def run_on(connection: Connection, context: EnvironmentContext) -> None:
 
 
 def print_sql(context: EnvironmentContext) -> None:
-    _configure(context, dialect_name="postgresql", literal_binds=True, one_transaction=False)
+    _configure(
+        context,
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=True,
+        one_transaction=False,
+    )
     with context.begin_transaction():
         context.run_migrations()
 
@@ -69,6 +81,8 @@ def _retry(connection: Connection, context: EnvironmentContext) -> None:
                 context.run_migrations()
         except DBAPIError as problem:
             connection.rollback()
+            if _sqlstate(problem) == _RAISED:
+                raise MigrationRefused(str(problem.orig).split(": ", 1)[-1]) from problem
             if _sqlstate(problem) not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
                 raise
             log.info("A table is in use; trying again (%d of %d).", attempt + 1, LOCK_ATTEMPTS)
@@ -84,8 +98,6 @@ def _retry(connection: Connection, context: EnvironmentContext) -> None:
 def _migration_lock(connection: Connection) -> Generator[None]:
     """Waits by asking again: a transaction that waited would itself hold up a concurrent index build."""
     connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
-    connection.execute(text("SET statement_timeout = 0"))
-    connection.execute(text("SET idle_in_transaction_session_timeout = 0"))
     connection.commit()
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
         connection.rollback()

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ENUM
 
+from app.db.revision_steps import forget_everything_kept
+
 revision = "001_initial_schema"
 down_revision = None
 branch_labels = None
@@ -200,6 +202,7 @@ END $$
 
 
 def downgrade() -> None:
+    forget_everything_kept()
     op.execute(DROP_FOREIGN_KEYS_OF_OTHERS)
     for table in (
         "workflowlog",

@@ -71,7 +71,8 @@ class Issue(Base):
             "status IN ('pending', 'processing', 'pending_merge', 'merged', 'completed', 'failed', 'cancelled')",
             name="status_known",
         ),
-        CheckConstraint("char_length(title) BETWEEN 1 AND 255", name="title_length"),
+        # Titles of older installations may be empty; new ones are not (see `app.protocol`).
+        CheckConstraint("char_length(title) <= 255", name="title_length"),
         CheckConstraint("char_length(description) <= 65536", name="description_length"),
         CheckConstraint("max_attempts BETWEEN 1 AND 100", name="max_attempts_in_range"),
         CheckConstraint("attempt_count >= 0 AND attempt_count <= max_attempts", name="attempts_within_maximum"),
