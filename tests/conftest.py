@@ -146,7 +146,7 @@ MakeNode = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 @pytest.fixture
 async def make_node(app: Litestar) -> AsyncIterator[MakeNode]:
-    """Registers a machine and gives a client that speaks as it: `await make_node("builder", max_slots=3)`."""
+    """Registers a machine and gives a client that speaks as it, as in `await make_node("builder", max_slots=3)`."""
     clients: list[httpx2.AsyncClient] = []
 
     async def make(name: str = "node", **fields: object) -> httpx2.AsyncClient:
