@@ -14,10 +14,13 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from app import deps, shutdown
 from app.background import Loops
 from app.db.engine import Database, open_database
-from app.http import health, problems, swagger
+from app.db.notices import Notices
+from app.domain.accounts import bootstrap
+from app.domain.nodes import registration_key
+from app.http import health, operators, problems, swagger
 from app.http.requests import JsonOnly, logged
 from app.settings import Settings, SettingsError
-from app.vault import open_vault
+from app.vault import Vault, open_vault
 
 BODY_MAX_BYTES = 1024 * 1024
 
@@ -26,15 +29,17 @@ def create_app(settings: Settings) -> Litestar:
     """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
     vault = open_vault(settings)
     app = Litestar(
-        route_handlers=[Router("/api/v1", route_handlers=[]), *health.HANDLERS, swagger.router()],
+        route_handlers=[Router("/api/v1", route_handlers=operators.CONTROLLERS), *health.HANDLERS, swagger.router()],
         state=State({"settings": settings, "vault": vault}),
-        lifespan=[_running(settings)],
+        lifespan=[_running(settings, vault)],
         dependencies={
             "db": Provide(_database, sync_to_thread=False),
             "session": Provide(deps.provide_session),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "vault": Provide(lambda: vault, sync_to_thread=False),
             "viewer": Provide(deps.provide_viewer),
+            "visitor": Provide(deps.provide_visitor),
+            "paging": Provide(deps.provide_paging, sync_to_thread=False),
             "node": Provide(deps.provide_node),
         },
         middleware=[JsonOnly()],
@@ -56,14 +61,17 @@ def _database(state: State) -> Database:
     return state.db
 
 
-def _running(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         if settings.database_url is None:
             raise SettingsError("DATABASE_URL is not set and no embedded database was started.")
         with shutdown.watching() as stopping:
             db = await open_database(settings.database_url)
-            app.state.update({"db": db, "stopping": stopping, "fleet": None})
+            notices = Notices(db.address.asyncpg_options())
+            db.sessions.configure(info={"notices": notices})
+            app.state.update({"db": db, "stopping": stopping, "notices": notices})
+            await _prepare(db, settings, vault)
             try:
                 async with Loops():
                     _settle_garbage_collector()
@@ -73,6 +81,14 @@ def _running(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextMan
                 await db.close()
 
     return lifespan
+
+
+async def _prepare(db: Database, settings: Settings, vault: Vault) -> None:
+    """What the settings name and the database does not hold yet."""
+    async with db.sessions.begin() as session:
+        await registration_key.ensure(session, vault, settings.registration_key)
+        if settings.admin_email and settings.admin_password:
+            await bootstrap.ensure_superuser(session, settings.admin_email, settings.admin_password)
 
 
 def _settle_garbage_collector() -> None:

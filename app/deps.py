@@ -2,20 +2,25 @@
 
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.params import FromQuery
 from msgspec import Struct
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.crud import Paging
 from app.db.engine import Database
 from app.db.models.accounts import AccessToken, User
 from app.db.models.fleet import Node
 from app.errors import Forbidden, Unauthorized
+from app.schemas import Cursor, Limit
 from app.settings import Settings
 from app.tokens import Prefix, digest, is_well_formed
 from app.vault import Vault
@@ -40,13 +45,18 @@ class CallingNode(Struct, frozen=True):
     boot_id: str | None
 
 
+# Noted at most once a minute, so that reading does not become writing.
+_UNNOTED = or_(AccessToken.last_used_at.is_(None), AccessToken.last_used_at < func.now() - timedelta(minutes=1))
+
 AnyRequest = Request[Any, Any, State]
 Session = NamedDependency[AsyncSession]
 Config = NamedDependency[Settings]
 Secrets = NamedDependency[Vault]
 Db = NamedDependency[Database]
 CurrentViewer = NamedDependency[Viewer]
+Visitor = NamedDependency[Viewer]
 CurrentNode = NamedDependency[CallingNode]
+CurrentPaging = NamedDependency[Paging]
 
 
 async def provide_session(db: Db) -> AsyncGenerator[AsyncSession, None]:
@@ -60,12 +70,42 @@ def bearer(request: AnyRequest) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def client_address(request: AnyRequest) -> str:
-    return request.client.host if request.client else "unknown"
+def client_address(request: AnyRequest, settings: Settings) -> str:
+    """Who is at the other end; behind proxies of ours, whom the outermost of them saw."""
+    address = request.client.host if request.client else "unknown"
+    named = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    while named and _is_trusted(address, settings):
+        address = named.pop()[:64]
+    return address
 
 
-async def provide_viewer(request: AnyRequest, session: Session) -> Viewer:
+def is_encrypted(request: AnyRequest, settings: Settings) -> bool:
+    """Whether the person's browser speaks TLS, to us or to a proxy of ours."""
+    peer = request.client.host if request.client else "unknown"
+    told = request.headers.get("x-forwarded-proto") if _is_trusted(peer, settings) else None
+    return (told or request.scope["scheme"]) == "https"
+
+
+def _is_trusted(address: str, settings: Settings) -> bool:
+    try:
+        return any(ip_address(address) in ip_network(proxy, strict=False) for proxy in settings.trusted_proxies)
+    except ValueError:
+        return False
+
+
+async def provide_viewer(request: AnyRequest, session: Session, settings: Config) -> Viewer:
     """The active person behind a bearer token or the page's cookie. Raises `Unauthorized`, `Forbidden`."""
+    return await viewer_of(session, persons_token(request), client_address(request, settings))
+
+
+async def provide_visitor(request: AnyRequest, db: Db, settings: Config) -> Viewer:
+    """As `viewer`, for handlers that must hold no connection: streams, and whatever hashes passwords."""
+    token = persons_token(request)
+    async with db.sessions.begin() as session:
+        return await viewer_of(session, token, client_address(request, settings))
+
+
+def persons_token(request: AnyRequest) -> str:
     token = bearer(request)
     if token is None:
         token = request.cookies.get(SESSION_COOKIE)
@@ -74,13 +114,13 @@ async def provide_viewer(request: AnyRequest, session: Session) -> Viewer:
     if token is None or not is_well_formed(token, Prefix.USER):
         _refuse_other_tokens(token)
         raise Unauthorized
-    return await viewer_of(session, token, client_address(request))
+    return token
 
 
 async def viewer_of(session: AsyncSession, token: str, address: str) -> Viewer:
     row = (
         await session.execute(
-            select(User.id, User.email, User.is_superuser, AccessToken.id)
+            select(User.id, User.email, User.is_superuser, AccessToken.id, _UNNOTED)
             .join(AccessToken, AccessToken.user_id == User.id)
             .where(
                 AccessToken.token_hash == digest(token),
@@ -91,18 +131,19 @@ async def viewer_of(session: AsyncSession, token: str, address: str) -> Viewer:
     ).one_or_none()
     if row is None:
         raise Unauthorized
-    await _note_use(session, row[3])
+    if row[4]:
+        await session.execute(
+            update(AccessToken).where(AccessToken.id == row[3], _UNNOTED).values(last_used_at=func.now())
+        )
     return Viewer(row[0], row[1], row[2], row[3], address)
 
 
-async def _note_use(session: AsyncSession, token_id: UUID) -> None:
-    """At most once a minute, so that reading does not become writing."""
-    stale = func.now() - timedelta(minutes=1)
-    await session.execute(
-        update(AccessToken)
-        .where(AccessToken.id == token_id, or_(AccessToken.last_used_at.is_(None), AccessToken.last_used_at < stale))
-        .values(last_used_at=func.now())
-    )
+def provide_paging(
+    request: AnyRequest, vault: Secrets, limit: FromQuery[Limit] = 50, cursor: FromQuery[Cursor | None] = None
+) -> Paging:
+    """A cursor opens only the list that made it: the same path with the same filters."""
+    filters = sorted(item for item in request.query_params.multi_items() if item[0] not in {"limit", "cursor"})
+    return Paging(limit, cursor, f"{request.scope['path']}?{urlencode(filters)}", vault)
 
 
 async def provide_node(request: AnyRequest, session: Session) -> CallingNode:

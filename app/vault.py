@@ -1,6 +1,7 @@
 """Secrets at rest: AES-256-GCM, each bound to the row that holds it, under a key that is named beside it."""
 
 import hashlib
+import hmac
 import os
 import secrets
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class Vault:
     def __init__(self, keys: tuple[str, ...]) -> None:
         if not keys:
             raise ValueError("A vault needs at least one key.")
-        self._ciphers = {_key_id(key): AESGCM(_derive(key)) for key in keys}
+        self._ciphers = {_key_id(key): AESGCM(_derive(key, "vault")) for key in keys}
+        self._signing_keys = [_derive(key, "signature") for key in keys]
         self.newest_key_id = _key_id(keys[0])
 
     def seal(self, secret: str, bound_to: str) -> Sealed:
@@ -58,6 +60,14 @@ class Vault:
         except InvalidTag as problem:
             raise UnknownKey(f"The secret of {bound_to} was altered or belongs to another row.") from problem
 
+    def sign(self, message: bytes) -> bytes:
+        """16 bytes that only a holder of the newest key can make for `message`."""
+        return _signature(self._signing_keys[0], message)
+
+    def is_signed(self, message: bytes, signature: bytes) -> bool:
+        """Whether `sign` made the signature, under any of the keys."""
+        return any(hmac.compare_digest(_signature(key, message), signature) for key in self._signing_keys)
+
 
 def credential_binding(credential_id: object) -> str:
     return f"credential:{credential_id}"
@@ -66,8 +76,12 @@ def credential_binding(credential_id: object) -> str:
 REGISTRATION_KEY_BINDING = "node_registration_key:1"
 
 
-def _derive(key: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"nodeyard vault v1").derive(key.encode())
+def _derive(key: str, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"nodeyard {purpose} v1".encode()).derive(key.encode())
+
+
+def _signature(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")[:16]
 
 
 def _key_id(key: str) -> str:

@@ -17,12 +17,19 @@ import pytest
 from litestar import Litestar
 from sqlalchemy import make_url
 
+from app import logs
 from app.asgi import create_app
 from app.db import embedded, migrate
 from app.settings import Settings
 
 ADMIN = ("admin@example.com", "correct horse battery staple")
 REGISTRATION_KEY = "registration-key-of-the-tests"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """As the server writes them: without the values of local variables."""
+    logs.configure(Settings(log_level="warning"))
 
 
 @pytest.fixture(scope="session")
@@ -106,9 +113,26 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def running_app(settings: Settings) -> AsyncGenerator[Litestar]:
+    """In a task of its own, since a fixture's set-up and clean-up run in two, and cancel scopes must not cross."""
     app = create_app(settings)
-    async with app.lifespan():
+    started, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await stop.wait()
+
+    life = asyncio.create_task(live())
+    begun = asyncio.create_task(started.wait())
+    await asyncio.wait([life, begun], return_when=asyncio.FIRST_COMPLETED)
+    if life.done():
+        begun.cancel()
+        life.result()
+    try:
         yield app
+    finally:
+        stop.set()
+        await life
 
 
 @pytest.fixture

@@ -74,3 +74,15 @@ class AuditEvent(Base):
         Index("ix_audit_event_object_type_object_id", "object_type", "object_id"),
         Index("ix_audit_event_actor_id", "actor_id"),
     )
+
+
+class Throttle(Base):
+    """Failures of one caller at one door. `key` names both, hashed; a row that is a day old means nothing."""
+
+    __tablename__ = "throttle"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    window_started_at: Mapped[datetime]
+    blocked_until: Mapped[datetime | None]
+    strikes: Mapped[int] = mapped_column(server_default=text("0"))

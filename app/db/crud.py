@@ -1,0 +1,149 @@
+"""What every list and every row of the operators' API has in common."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Struct
+from sqlalchemy import ColumnElement, Select, func, select, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.db.base import Base
+from app.errors import InvalidInput, NotFound
+from app.vault import Vault
+
+Row = TypeVar("Row", bound=Base)
+Shape = TypeVar("Shape", bound=Struct)
+Key = InstrumentedAttribute[Any]
+_BAD_CURSOR = "The cursor is not one of this list with these filters; start without it."
+
+
+class Sees(Protocol):
+    """Whoever looks: a person, superuser or not."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def is_superuser(self) -> bool: ...
+
+
+def visible_to(viewer: Sees, model: type[Any]) -> ColumnElement[bool]:
+    """The only filter of ownership: one's own rows, and everything for a superuser."""
+    return true() if viewer.is_superuser else model.owner_id == viewer.id
+
+
+async def get_or_404(session: AsyncSession, model: type[Row], key: UUID, *where: ColumnElement[bool]) -> Row:
+    row = await session.scalar(select(model).where(model.__table__.c.id == key, *where))
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def lock_or_404(session: AsyncSession, model: type[Row], key: UUID, *where: ColumnElement[bool]) -> Row:
+    """As `get_or_404`, and nobody else changes the row before this transaction ends."""
+    statement = select(model).where(model.__table__.c.id == key, *where).with_for_update()
+    row = await session.scalar(statement.execution_options(populate_existing=True))
+    if row is None:
+        raise NotFound
+    return row
+
+
+def given(body: Struct) -> dict[str, Any]:
+    """The fields that a PATCH names, null included; what it leaves out is absent."""
+    return {name: value for name in body.__struct_fields__ if (value := getattr(body, name)) is not UNSET}
+
+
+async def add(session: AsyncSession, row: Row) -> Row:
+    """Store a new row, and learn what the database made of it."""
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    return row
+
+
+async def patched(session: AsyncSession, row: Base, body: Struct) -> None:
+    """Change the fields that `body` names, and those alone."""
+    for name, value in given(body).items():
+        setattr(row, name, value)
+    await session.flush()
+    await session.refresh(row)
+
+
+class Paging(Struct, frozen=True):
+    """Which part of a list is asked for. `bound_to` names the list with its filters: the cursor opens only there."""
+
+    limit: int
+    cursor: str | None
+    bound_to: str
+    vault: Vault
+
+    def after(self, keys: Sequence[Key]) -> list[Any] | None:
+        """The sort key of the last item of the page before. Raises `InvalidInput` for a cursor of another list."""
+        if self.cursor is None:
+            return None
+        try:
+            signed = base64.urlsafe_b64decode(self.cursor)
+            signature, payload = signed[:16], signed[16:]
+            if not self.vault.is_signed(self._message(payload), signature):
+                raise InvalidInput(_BAD_CURSOR, field="cursor")
+            values = msgspec.json.decode(payload, type=list[Any])
+            return [
+                msgspec.convert(value, key.type.python_type, strict=False)
+                for key, value in zip(keys, values, strict=True)
+            ]
+        except (binascii.Error, ValueError) as problem:
+            raise InvalidInput(_BAD_CURSOR, field="cursor") from problem
+
+    def cursor_after(self, values: Sequence[Any]) -> str:
+        payload = msgspec.json.encode(list(values))
+        return base64.urlsafe_b64encode(self.vault.sign(self._message(payload)) + payload).decode()
+
+    def _message(self, payload: bytes) -> bytes:
+        return self.bound_to.encode() + b"\x00" + payload
+
+
+def shaped(row: object, shape: type[Shape]) -> Shape:
+    """A row as an answer shows it: the fields of `shape`, taken from the attributes of the same names."""
+    return msgspec.convert(row, shape, from_attributes=True)
+
+
+class Slice(Struct):
+    rows: Sequence[Any]
+    next_cursor: str | None
+    total: int
+
+    def as_page(self, page: type[Shape], item: Callable[[Any], object]) -> Shape:
+        """`item` makes one entry of `page` from one row."""
+        return page(items=[item(row) for row in self.rows], next_cursor=self.next_cursor, total=self.total)
+
+
+async def page(
+    session: AsyncSession,
+    statement: Select[Any],
+    paging: Paging,
+    keys: Sequence[Key],
+    *,
+    descending: bool = True,
+    total: int | None = None,
+) -> Slice:
+    """One page of `statement`, which selects one entity, in the order of `keys` (the last of them unique).
+
+    Reads one row more than asked for, which tells whether there is a next page. `total` is counted unless given.
+    """
+    if total is None:
+        counted = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+        total = (await session.scalar(counted)) or 0
+    after = paging.after(keys)
+    if after is not None:
+        mark = tuple_(*after, types=[key.type for key in keys])
+        statement = statement.where(tuple_(*keys) < mark if descending else tuple_(*keys) > mark)
+    statement = statement.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(paging.limit + 1)
+    rows = (await session.scalars(statement)).all()
+    if len(rows) <= paging.limit:
+        return Slice(rows, None, total)
+    rows = rows[: paging.limit]
+    return Slice(rows, paging.cursor_after([getattr(rows[-1], key.key) for key in keys]), total)

@@ -1,0 +1,155 @@
+from collections.abc import Sequence
+from uuid import UUID
+
+from litestar import Controller, delete, get, patch, post, put
+from litestar.params import FromPath, FromQuery, JSONBody
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.base import new_id
+from app.db.crud import add, get_or_404, given, lock_or_404, page, shaped, visible_to
+from app.db.doorbell import ring
+from app.db.models.fleet import Credential, CredentialNodeLink, Node
+from app.deps import CurrentPaging, CurrentViewer, Secrets, Session
+from app.domain.audit.recording import record
+from app.domain.credentials import links, sealing
+from app.domain.credentials.schemas import (
+    CredentialChange,
+    CredentialOut,
+    CredentialPage,
+    LinkedNode,
+    LinkedNodePage,
+    NewCredential,
+)
+from app.errors import NotFound
+from app.protocol import CredentialCategory
+from app.schemas import Filter
+
+
+class CredentialController(Controller):
+    path = "/credentials"
+    tags = ("credentials",)
+
+    @get()
+    async def list_credentials(
+        self,
+        session: Session,
+        viewer: CurrentViewer,
+        paging: CurrentPaging,
+        category: FromQuery[CredentialCategory | None] = None,
+        is_disabled: FromQuery[bool | None] = None,
+        node_id: FromQuery[UUID | None] = None,
+        q: FromQuery[Filter | None] = None,
+    ) -> CredentialPage:
+        """`q` looks into the title; `node_id` asks for those that the node may use."""
+        statement = select(Credential).where(visible_to(viewer, Credential))
+        if category is not None:
+            statement = statement.where(Credential.category == category)
+        if is_disabled is not None:
+            statement = statement.where(Credential.is_disabled == is_disabled)
+        if node_id is not None:
+            linked = select(CredentialNodeLink.credential_id).where(CredentialNodeLink.node_id == node_id)
+            statement = statement.where(Credential.id.in_(linked))
+        if q is not None:
+            statement = statement.where(Credential.title.icontains(q, autoescape=True))
+        found = await page(session, statement, paging, [Credential.created_at, Credential.id])
+        shown = {each.id: each for each in await with_nodes(session, found.rows)}
+        return found.as_page(CredentialPage, lambda row: shown[row.id])
+
+    @post()
+    async def create_credential(
+        self, session: Session, viewer: CurrentViewer, vault: Secrets, data: JSONBody[NewCredential]
+    ) -> CredentialOut:
+        credential = Credential(
+            id=new_id(),
+            title=data.title,
+            category=data.category,
+            is_disabled=data.is_disabled,
+            max_running=data.max_running,
+            owner_id=viewer.id,
+        )
+        sealing.put(credential, data.pat, vault)
+        await add(session, credential)
+        await links.replace(session, credential.id, data.node_ids)
+        await record(
+            session, viewer, "credential.create", "credential", credential.id, title=data.title, category=data.category
+        )
+        return (await with_nodes(session, [credential]))[0]
+
+    @get("/{credential_id:uuid}")
+    async def show_credential(
+        self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID]
+    ) -> CredentialOut:
+        credential = await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+        return (await with_nodes(session, [credential]))[0]
+
+    @patch("/{credential_id:uuid}")
+    async def change_credential(
+        self,
+        session: Session,
+        viewer: CurrentViewer,
+        vault: Secrets,
+        credential_id: FromPath[UUID],
+        data: JSONBody[CredentialChange],
+    ) -> CredentialOut:
+        credential = await lock_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+        fields = given(data)
+        for name in {"title", "category", "is_disabled", "max_running"} & fields.keys():
+            setattr(credential, name, fields[name])
+        if "pat" in fields:
+            sealing.put(credential, fields["pat"], vault)
+        if fields.get("is_disabled") is False or "pat" in fields:
+            credential.disabled_reason = credential.cooldown_until = None
+        await session.flush()
+        if "node_ids" in fields:
+            await links.replace(session, credential_id, fields["node_ids"])
+        await session.refresh(credential)
+        ring(session)
+        await record(session, viewer, "credential.change", "credential", credential_id, fields=list(fields))
+        return (await with_nodes(session, [credential]))[0]
+
+    @delete("/{credential_id:uuid}")
+    async def delete_credential(self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID]) -> None:
+        credential = await lock_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+        await session.delete(credential)
+        ring(session)
+        await record(session, viewer, "credential.delete", "credential", credential_id, title=credential.title)
+
+    @get("/{credential_id:uuid}/nodes")
+    async def list_credential_nodes(
+        self, session: Session, viewer: CurrentViewer, paging: CurrentPaging, credential_id: FromPath[UUID]
+    ) -> LinkedNodePage:
+        """The nodes that may use it."""
+        await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+        linked = select(CredentialNodeLink.node_id).where(CredentialNodeLink.credential_id == credential_id)
+        found = await page(session, select(Node).where(Node.id.in_(linked)), paging, [Node.created_at, Node.id])
+        return found.as_page(LinkedNodePage, lambda row: shaped(row, LinkedNode))
+
+    @put("/{credential_id:uuid}/nodes/{node_id:uuid}", status_code=204)
+    async def link_credential(
+        self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID], node_id: FromPath[UUID]
+    ) -> None:
+        """Let the node use it. May be repeated."""
+        await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+        await get_or_404(session, Node, node_id)
+        await links.link(session, credential_id, node_id)
+        ring(session)
+        await record(session, viewer, "credential.link", "credential", credential_id, node_id=node_id)
+
+    @delete("/{credential_id:uuid}/nodes/{node_id:uuid}")
+    async def unlink_credential(
+        self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID], node_id: FromPath[UUID]
+    ) -> None:
+        await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+        if not await links.unlink(session, credential_id, node_id):
+            raise NotFound("The credential is not linked to this node.")
+        ring(session)
+        await record(session, viewer, "credential.unlink", "credential", credential_id, node_id=node_id)
+
+
+async def with_nodes(session: AsyncSession, rows: Sequence[Credential]) -> list[CredentialOut]:
+    nodes = await links.nodes_of(session, [row.id for row in rows])
+    shown = [shaped(row, CredentialOut) for row in rows]
+    for each in shown:
+        each.node_ids = nodes.get(each.id, [])
+    return shown

@@ -1,0 +1,100 @@
+"""Which issues a list is asked for."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from msgspec import Meta, Struct
+from sqlalchemy import Select, literal, or_, select
+
+from app.db.crud import visible_to
+from app.db.models.work import Issue
+from app.deps import Viewer
+from app.domain.issues.schemas import IssueNumber, Moment
+from app.protocol import IssueStatus
+from app.schemas import Filter
+
+Statuses = Annotated[list[IssueStatus], Meta(max_length=20, description="May be repeated: any of them.")]
+
+
+class IssueFilters(Struct, frozen=True):
+    status: list[IssueStatus] | None = None
+    project_id: UUID | None = None
+    repository_id: UUID | None = None
+    prompt_id: UUID | None = None
+    node_id: UUID | None = None
+    owner_id: UUID | None = None
+    tool: str | None = None
+    tag: str | None = None
+    issue_number: int | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    q: str | None = None
+
+    def statement(self, viewer: Viewer) -> Select[Issue]:
+        statement = select(Issue).where(visible_to(viewer, Issue))
+        for column, wanted in (
+            (Issue.project_id, self.project_id),
+            (Issue.repository_id, self.repository_id),
+            (Issue.prompt_id, self.prompt_id),
+            (Issue.assigned_node_id, self.node_id),
+            (Issue.owner_id, self.owner_id),
+            (Issue.tool, self.tool),
+            (Issue.issue_number, self.issue_number),
+        ):
+            if wanted is not None:
+                statement = statement.where(column == wanted)
+        if self.status:
+            # Rendered into the statement: a bound parameter would hide partial indexes from a generic plan.
+            states = [literal(status.value, literal_execute=True) for status in self.status]
+            statement = statement.where(or_(*(Issue.status == status for status in states)))
+        if self.tag is not None:
+            statement = statement.where(Issue.requires.contains([self.tag]))
+        if self.created_after is not None:
+            statement = statement.where(Issue.created_at >= self.created_after)
+        if self.created_before is not None:
+            statement = statement.where(Issue.created_at < self.created_before)
+        if self.q is not None:
+            statement = statement.where(
+                or_(
+                    Issue.title.icontains(self.q, autoescape=True),
+                    Issue.description.icontains(self.q, autoescape=True),
+                )
+            )
+        return statement
+
+
+def provide_filters(
+    *,
+    status: FromQuery[Statuses | None] = None,
+    project_id: FromQuery[UUID | None] = None,
+    repository_id: FromQuery[UUID | None] = None,
+    prompt_id: FromQuery[UUID | None] = None,
+    node_id: FromQuery[UUID | None] = None,
+    owner_id: FromQuery[UUID | None] = None,
+    tool: FromQuery[Filter | None] = None,
+    tag: FromQuery[Filter | None] = None,
+    issue_number: FromQuery[IssueNumber | None] = None,
+    created_after: FromQuery[Moment | None] = None,
+    created_before: FromQuery[Moment | None] = None,
+    q: FromQuery[Filter | None] = None,
+) -> IssueFilters:
+    return IssueFilters(
+        status=status,
+        project_id=project_id,
+        repository_id=repository_id,
+        prompt_id=prompt_id,
+        node_id=node_id,
+        owner_id=owner_id,
+        tool=tool,
+        tag=tag,
+        issue_number=issue_number,
+        created_after=created_after,
+        created_before=created_before,
+        q=q,
+    )
+
+
+CurrentFilters = NamedDependency[IssueFilters]

@@ -1,0 +1,40 @@
+"""The shapes that every operators' call shares: bodies that refuse unknown fields, and the one page of a list."""
+
+from typing import Annotated, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+from app.protocol import Line255
+
+Item = TypeVar("Item")
+
+Email = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=255,
+        pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$",
+        examples=["ada@example.org"],
+    ),
+]
+NewPassword = Annotated[str, Meta(min_length=8, max_length=1024, pattern=r"^[^\x00]*$", examples=["correct horse 9"])]
+Filter = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+Limit = Annotated[int, Meta(ge=1, le=200, description="How many items at most.")]
+Cursor = Annotated[
+    str,
+    Meta(max_length=1024, pattern=r"^[A-Za-z0-9_=-]*$", description="`next_cursor` of the page before, same filters."),
+]
+MaxRunning = Annotated[int, Meta(ge=0, le=2**31 - 1, description="How many of its issues run at once; null: any.")]
+Name = Line255
+
+
+class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What a person sends. An unknown field is refused, so that a misspelt one is not silently dropped."""
+
+
+class Page(Struct, Generic[Item]):
+    """`next_cursor` is null at the end; `total` counts everything that the filters let through."""
+
+    items: list[Item]
+    next_cursor: str | None
+    total: int
