@@ -1,7 +1,8 @@
 """The composition root: settings in, application out."""
 
+import asyncio
 import gc
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
@@ -10,18 +11,26 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from sqlalchemy import func, select
 
 from app import deps, shutdown
 from app.background import Loops
 from app.db.engine import Database, open_database
-from app.db.notices import Notices
 from app.domain.accounts import bootstrap
+from app.domain.issues import fleet
+from app.domain.issues.fleet import Fleet
+from app.domain.issues.node_api import AttemptController, ClaimController
 from app.domain.nodes import registration_key
+from app.domain.nodes.node_api import NodeController
+from app.domain.nodes.roll_call import RollCall
 from app.http import health, operators, problems, swagger
 from app.http.requests import JsonOnly, logged
 from app.settings import Settings, SettingsError
+from app.upkeep import TICK_S, Upkeep
 from app.vault import Vault, open_vault
 
+NODES = [NodeController, ClaimController, AttemptController]
+_ADVISORY_KEY = 7_004
 BODY_MAX_BYTES = 1024 * 1024
 
 
@@ -29,7 +38,7 @@ def create_app(settings: Settings) -> Litestar:
     """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
     vault = open_vault(settings)
     app = Litestar(
-        route_handlers=[Router("/api/v1", route_handlers=operators.CONTROLLERS), *health.HANDLERS, swagger.router()],
+        route_handlers=[Router("/api/v1", route_handlers=[*operators.CONTROLLERS, *NODES]), *health.HANDLERS, swagger.router()],
         state=State({"settings": settings, "vault": vault}),
         lifespan=[_running(settings, vault)],
         dependencies={
@@ -41,6 +50,9 @@ def create_app(settings: Settings) -> Litestar:
             "visitor": Provide(deps.provide_visitor),
             "paging": Provide(deps.provide_paging, sync_to_thread=False),
             "node": Provide(deps.provide_node),
+            "token": Provide(deps.provide_node_token, sync_to_thread=False),
+            "fleet": Provide(_fleet, sync_to_thread=False),
+            "roll_call": Provide(_roll_call, sync_to_thread=False),
         },
         middleware=[JsonOnly()],
         logging_config=None,
@@ -61,6 +73,14 @@ def _database(state: State) -> Database:
     return state.db
 
 
+def _fleet(state: State) -> Fleet:
+    return state.fleet
+
+
+def _roll_call(state: State) -> RollCall:
+    return state.roll_call
+
+
 def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
@@ -68,12 +88,16 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
             raise SettingsError("DATABASE_URL is not set and no embedded database was started.")
         with shutdown.watching() as stopping:
             db = await open_database(settings.database_url)
-            notices = Notices(db.address.asyncpg_options())
-            db.sessions.configure(info={"notices": notices})
-            app.state.update({"db": db, "stopping": stopping, "notices": notices})
-            await _prepare(db, settings, vault)
+            crew, roll_call = fleet.assemble(db, settings), RollCall(db, settings)
+            app.state.update({"db": db, "stopping": stopping, "fleet": crew, "roll_call": roll_call, "notices": db.notices})
             try:
-                async with Loops():
+                await _prepare(db, settings, vault)
+                async with Loops() as loops:
+                    loops.every(0, "dispatch", crew.dispatch.run)
+                    loops.every(0, "notices", db.notices.run)
+                    loops.every(0, "stop", _on(stopping, crew.dispatch.close))
+                    loops.every(TICK_S, "upkeep", Upkeep(db, settings, crew.dispatch, roll_call).run_once)
+                    loops.every(30, "roll call", roll_call.count)
                     _settle_garbage_collector()
                     yield
             finally:
@@ -84,11 +108,21 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
 
 
 async def _prepare(db: Database, settings: Settings, vault: Vault) -> None:
-    """What the settings name and the database does not hold yet."""
+    """The rows that every installation has. Servers that start together wait for each other."""
     async with db.sessions.begin() as session:
+        await session.execute(select(func.pg_advisory_xact_lock(_ADVISORY_KEY)))
         await registration_key.ensure(session, vault, settings.registration_key)
         if settings.admin_email and settings.admin_password:
             await bootstrap.ensure_superuser(session, settings.admin_email, settings.admin_password)
+
+
+def _on(event: asyncio.Event, act: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def wait() -> None:
+        await event.wait()
+        act()
+        await asyncio.Future()
+
+    return wait
 
 
 def _settle_garbage_collector() -> None:

@@ -57,6 +57,7 @@ CurrentViewer = NamedDependency[Viewer]
 Visitor = NamedDependency[Viewer]
 CurrentNode = NamedDependency[CallingNode]
 CurrentPaging = NamedDependency[Paging]
+NodeToken = NamedDependency[bytes]
 
 
 async def provide_session(db: Db) -> AsyncGenerator[AsyncSession, None]:
@@ -146,15 +147,18 @@ def provide_paging(
     return Paging(limit, cursor, f"{request.scope['path']}?{urlencode(filters)}", vault)
 
 
-async def provide_node(request: AnyRequest, session: Session) -> CallingNode:
-    """The node whose token is sent. Raises `Unauthorized`, `Forbidden` for a person's token."""
+def provide_node_token(request: AnyRequest) -> bytes:
+    """The hash of a well-formed node token; the statement that uses it decides whether a node has it."""
     token = bearer(request)
     if token is None or not is_well_formed(token, Prefix.NODE):
-        _refuse_other_tokens(token)
         raise Unauthorized("The node token is missing or unknown; register again.")
-    row = (
-        await session.execute(select(Node.id, Node.name, Node.boot_id).where(Node.token_hash == digest(token)))
-    ).one_or_none()
+    return digest(token)
+
+
+async def provide_node(request: AnyRequest, session: Session) -> CallingNode:
+    """The node whose token is sent. Raises `Unauthorized`."""
+    found = select(Node.id, Node.name, Node.boot_id).where(Node.token_hash == provide_node_token(request))
+    row = (await session.execute(found)).one_or_none()
     if row is None:
         raise Unauthorized("The node token is missing or unknown; register again.")
     return CallingNode(*row)

@@ -5,7 +5,7 @@ Tests speak to the application over ASGI with real commits; what needs a real so
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,15 +15,13 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
+from speaking import ADMIN, REGISTRATION_KEY, MakeNode, NodeClient, Queue, client_of
 from sqlalchemy import make_url
 
 from app import logs
 from app.asgi import create_app
 from app.db import embedded, migrate
 from app.settings import Settings
-
-ADMIN = ("admin@example.com", "correct horse battery staple")
-REGISTRATION_KEY = "registration-key-of-the-tests"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -142,13 +140,6 @@ async def app(settings: Settings) -> AsyncIterator[Litestar]:
         yield app
 
 
-def client_of(app: Litestar, token: str | None = None) -> httpx2.AsyncClient:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=app), base_url="http://test", headers=headers, timeout=60
-    )
-
-
 @pytest.fixture
 async def anyone(app: Litestar) -> AsyncIterator[httpx2.AsyncClient]:
     """A caller without credentials."""
@@ -165,23 +156,26 @@ async def admin(app: Litestar, anyone: httpx2.AsyncClient) -> AsyncIterator[http
         yield client
 
 
-MakeNode = Callable[..., Awaitable[httpx2.AsyncClient]]
-
-
 @pytest.fixture
 async def make_node(app: Litestar) -> AsyncIterator[MakeNode]:
-    """Registers a machine and gives a client that speaks as it, as in `await make_node("builder", max_slots=3)`."""
+    """Registers machines; each call gives a client that speaks as one of them."""
     clients: list[httpx2.AsyncClient] = []
 
-    async def make(name: str = "node", **fields: object) -> httpx2.AsyncClient:
-        body = {"name": name, "machine_id": f"machine-{name}", "boot_id": "boot-1", "version": "1", **fields}
+    async def make(name: str = "node", boot_id: str = "boot-1", **fields: object) -> NodeClient:
+        body = {"name": name, "machine_id": f"machine-{name}", "boot_id": boot_id, "version": "1", **fields}
         async with client_of(app, REGISTRATION_KEY) as registrar:
             answer = await registrar.post("/api/v1/nodes/register", json=body)
         assert answer.status_code in {200, 201}, answer.text
-        client = client_of(app, answer.json()["node_token"])
-        clients.append(client)
-        return client
+        clients.append(client_of(app, answer.json()["node_token"]))
+        return NodeClient(clients[-1], answer.json()["node_id"], boot_id)
 
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+async def queue(app: Litestar, sql: asyncpg.Connection) -> Queue:
+    """The queue of the first superuser."""
+    owner_id = await sql.fetchval("""SELECT id FROM "user" WHERE is_superuser ORDER BY created_at LIMIT 1""")
+    return Queue(sql, owner_id)

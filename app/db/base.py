@@ -4,7 +4,7 @@ import os
 import time
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import DateTime, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -39,6 +39,8 @@ def new_id() -> UUID:
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True, default=new_id)]
+# Branches are named after the first eight digits of an issue's id, which in version 7 change once a minute only.
+RandomId = Annotated[UUID, mapped_column(primary_key=True, default=uuid4)]
 CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
 # clock_timestamp() and not now(): a statement may have waited for a lock since its transaction began.
 UpdatedAt = Annotated[datetime, mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())]

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.base import Base, CreatedAt, Id, UpdatedAt
+from app.db.base import Base, CreatedAt, Id, RandomId, UpdatedAt
 
 IS_PROCESSING = text("status = 'processing'")
 IS_READY = text("status = 'pending' AND NOT deferred")
@@ -37,7 +37,7 @@ class Issue(Base):
 
     __tablename__ = "issue"
 
-    id: Mapped[Id]
+    id: Mapped[RandomId]
     title: Mapped[str]
     description: Mapped[str | None]
     repository_url: Mapped[str | None]

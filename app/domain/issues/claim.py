@@ -1,0 +1,236 @@
+"""Claims: which node gets which issue, for all requests that arrived while the last flush was in flight.
+
+One flush is one transaction of a few statements, however many nodes ask. Issues that ask the same of a node share a
+lane; which nodes may have a lane is decided once for it (`eligibility`), and nodes that may have the same lanes take
+from their heads together, the most urgent first. So the cost depends neither on how many issues wait, nor on how
+many of them are not for these nodes.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+
+from app.domain.issues import caps, offers
+from app.domain.issues.eligibility import CREDENTIAL, EFFECTIVE_DESIRED, ELIGIBLE, LANES, READY
+from app.errors import AppError, Conflict, Unauthorized
+from app.protocol import HEARTBEATS_MISSED_UNTIL_OFFLINE, Desired
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    token_hash: bytes
+    claim_id: UUID
+    boot_id: str
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the issues of a lane ask of a node, as far as memory can tell."""
+
+    requires: frozenset[str]
+    tool: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`offers` are JSON documents, ready to send. `unserved` are the lanes that may still hold work for others."""
+
+    offers: Sequence[str]
+    tags: frozenset[str]
+    tools: frozenset[str]
+    unserved: Sequence[Demand]
+
+
+@dataclass(slots=True)
+class _Ask:
+    request: ClaimRequest
+    node: asyncpg.Record
+    slots: int
+    lanes: dict[int, UUID | None] = field(default_factory=dict[int, UUID | None])
+    """The lanes that this node may have, each with the credential that it would use."""
+    given: list[str] = field(default_factory=list[str])
+
+
+# Two servers may hear the same node at once: its claims must see each other's slots and claim ids. An issue whose
+# time has come joins the queue in the same statement, so that no timer decides what is claimable.
+_BEGIN = f"""
+WITH due AS (
+    UPDATE issue SET deferred = false WHERE id IN (
+        SELECT id FROM issue WHERE status = 'pending' AND deferred AND not_before <= clock_timestamp()
+        ORDER BY not_before LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    RETURNING 1)
+SELECT count(pg_advisory_xact_lock({offers.ADVISORY_CLASS}, key)) FROM unnest($1::int[]) AS key
+"""
+_CALLERS = f"""
+SELECT who.n, node.id, node.name, node.boot_id, node.tags, node.tool_categories, {EFFECTIVE_DESIRED} AS desired,
+    node.last_heartbeat > clock_timestamp() - $3::interval AS is_fresh,
+    node.max_slots - (SELECT count(*) FROM attempt
+                      WHERE node_id = node.id AND status IN ('offered', 'running')) AS free,
+    (SELECT array_agg(offer ORDER BY id) FROM attempt WHERE node_id = node.id AND claim_id = who.claim_id) AS given
+FROM unnest($1::bytea[], $2::uuid[]) WITH ORDINALITY AS who (token_hash, claim_id, n)
+JOIN node ON node.token_hash = who.token_hash
+"""
+_MATCHES = f"""{LANES}
+SELECT demand.lane, demand.requires, demand.tool, demand.project_id, demand.repository_id,
+    project.max_running AS project_cap, repository.max_running AS repository_cap,
+    array_agg(who.n) FILTER (WHERE {ELIGIBLE}) AS takers,
+    array_agg(credential.id) FILTER (WHERE {ELIGIBLE}) AS credentials
+FROM lane AS demand
+LEFT JOIN project ON project.id = demand.project_id
+LEFT JOIN repository ON repository.id = demand.repository_id
+CROSS JOIN unnest($1::uuid[]) WITH ORDINALITY AS who (id, n)
+JOIN node ON node.id = who.id
+CROSS JOIN LATERAL ({CREDENTIAL}) AS credential
+GROUP BY demand.lane, demand.requires, demand.tool, demand.project_id, demand.repository_id, project.id, repository.id
+"""
+# A materialized CTE and a join to it: as a subquery PostgreSQL may run it more than once and claim more than asked.
+# How many to take from which lane is read first, so that no row is locked that another server could have.
+TAKE = f"""
+WITH wanted AS MATERIALIZED (
+    SELECT best.lane, count(*) AS n FROM (
+        SELECT head.lane FROM unnest($1::bigint[]) AS mine (lane) CROSS JOIN LATERAL (
+            SELECT lane, rank, id FROM issue WHERE {READY} AND lane = mine.lane
+            ORDER BY rank DESC, id LIMIT cardinality($2::uuid[])) AS head
+        ORDER BY head.rank DESC, head.id LIMIT cardinality($2::uuid[])) AS best
+    GROUP BY best.lane
+), taken AS MATERIALIZED (
+    SELECT head.*, row_number() OVER (ORDER BY head.rank DESC, head.id) AS slot
+    FROM wanted CROSS JOIN LATERAL (
+        SELECT id, rank, repository_id, project_id, prompt_id, owner_id FROM issue
+        WHERE {READY} AND lane = wanted.lane
+        ORDER BY rank DESC, id LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head
+)
+UPDATE issue SET status = 'processing', attempt_count = attempt_count + 1, last_number = last_number + 1,
+    assigned_node_id = ($2::uuid[])[taken.slot], updated_at = clock_timestamp()
+FROM taken {offers.JOINS}
+WHERE issue.id = taken.id
+RETURNING taken.slot, issue.lane, {offers.COLUMNS}
+"""
+
+
+async def flush(pool: asyncpg.Pool, settings: Settings, requests: Sequence[ClaimRequest]) -> list[Given | AppError]:
+    """Answers every request, in order; commits before it returns."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_BEGIN, sorted({_lock_key(request.token_hash) for request in requests}))
+        answers, asks = await _callers(connection, settings, requests)
+        lanes = await _match(connection, list(asks.values()))
+        await _serve(connection, settings, lanes, list(asks.values()))
+        unserved = [lanes.demands[lane] for lane in lanes.demands if lane not in lanes.exhausted]
+        for n, ask in asks.items():
+            answers[n] = _given(ask.node, ask.given, unserved)
+        return answers
+
+
+def _lock_key(token_hash: bytes) -> int:
+    return int.from_bytes(token_hash[:4], "big", signed=True)
+
+
+async def _callers(
+    connection: asyncpg.Connection, settings: Settings, requests: Sequence[ClaimRequest]
+) -> tuple[list[Given | AppError], dict[int, _Ask]]:
+    """What is answered without looking at the queue, and the nodes that may take work, by the request's place."""
+    rows = await connection.fetch(
+        _CALLERS,
+        [request.token_hash for request in requests],
+        [request.claim_id for request in requests],
+        settings.heartbeat_interval * HEARTBEATS_MISSED_UNTIL_OFFLINE,
+    )
+    answers: list[Given | AppError] = [Unauthorized("The node token is unknown; register again.")] * len(requests)
+    asks: dict[int, _Ask] = {}
+    taken: defaultdict[UUID, int] = defaultdict(int)
+    seen: set[tuple[UUID, UUID]] = set()
+    for row in sorted(rows, key=lambda row: row["n"]):
+        n: int = row["n"] - 1
+        request = requests[n]
+        answers[n] = _refused(row, request) or _given(row, row["given"] or [], [])
+        # The same claim twice in one flush: the second is answered when it is sent again.
+        repeated = (row["id"], request.claim_id) in seen
+        seen.add((row["id"], request.claim_id))
+        slots = min(request.max, row["free"] - taken[row["id"]])
+        if isinstance(answers[n], Given) and not row["given"] and row["is_fresh"] and slots > 0 and not repeated:
+            taken[row["id"]] += slots
+            asks[n] = _Ask(request, row, slots)
+    return answers, asks
+
+
+def _refused(node: asyncpg.Record, request: ClaimRequest) -> AppError | None:
+    if node["boot_id"] != request.boot_id:
+        return Conflict("Another process took this node's place; exit.", code="stale_boot")
+    if node["given"]:
+        return None
+    if node["desired"] == Desired.DRAINING:
+        return Conflict("The node is draining: finish what runs, claim nothing.", code="node_draining")
+    if node["desired"] == Desired.PAUSED:
+        return Conflict("The node is paused by an operator.", code="node_paused")
+    return None
+
+
+def _given(node: asyncpg.Record, given: Sequence[str], unserved: Sequence[Demand]) -> Given:
+    return Given(given, frozenset(node["tags"]), frozenset(node["tool_categories"]), unserved)
+
+
+@dataclass(slots=True)
+class _Lanes:
+    demands: dict[int, Demand]
+    limits: dict[int, caps.Limits]
+    exhausted: set[int]
+
+
+async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes:
+    lanes = _Lanes({}, {}, set())
+    if not asks:
+        return lanes
+    for row in await connection.fetch(_MATCHES, [ask.node["id"] for ask in asks]):
+        lane = row["lane"]
+        lanes.demands[lane] = Demand(frozenset(row["requires"]), row["tool"])
+        lanes.limits[lane] = caps.Limits.of(row)
+        takers: list[int] = row["takers"] or []
+        for n, credential in zip(takers, row["credentials"] or [], strict=True):
+            asks[n - 1].lanes[lane] = credential
+    return lanes
+
+
+async def _serve(connection: asyncpg.Connection, settings: Settings, lanes: _Lanes, asks: Sequence[_Ask]) -> None:
+    alike: defaultdict[tuple[int, ...], list[_Ask]] = defaultdict(list)
+    for ask in asks:
+        if ask.lanes:
+            alike[tuple(sorted(ask.lanes))].append(ask)
+    if not alike:
+        return
+    credentials = {credential for ask in asks for credential in ask.lanes.values() if credential is not None}
+    room = await caps.measure(connection, lanes.limits.values(), credentials)
+    for mine, group in alike.items():
+        slots = [ask for turn in range(max(ask.slots for ask in group)) for ask in group if ask.slots > turn]
+        if room.is_unlimited:
+            await _take(connection, settings, lanes, list(mine), slots)
+            continue
+        for ask in slots:
+            open_lanes = [lane for lane in mine if room.has_room(lanes.limits[lane], ask.lanes[lane])]
+            lane = await _take(connection, settings, lanes, open_lanes, [ask]) if open_lanes else None
+            if lane is not None:
+                room.use(lanes.limits[lane], ask.lanes[lane])
+
+
+async def _take(
+    connection: asyncpg.Connection, settings: Settings, lanes: _Lanes, mine: list[int], slots: Sequence[_Ask]
+) -> int | None:
+    """One issue for each slot, as far as there are any. Returns the lane of the last one."""
+    rows = await connection.fetch(TAKE, mine, [ask.node["id"] for ask in slots])
+    if len(rows) < len(slots):
+        lanes.exhausted.update(mine)
+    if not rows:
+        return None
+    attempts: list[offers.NewAttempt] = []
+    for row in sorted(rows, key=lambda row: row["slot"]):
+        slot: int = row["slot"]
+        ask = slots[slot - 1]
+        attempt = offers.make(row, ask.node, ask.request.claim_id, ask.lanes[row["lane"]], settings)
+        ask.given.append(attempt.offer)
+        attempts.append(attempt)
+    await offers.store(connection, attempts, settings.start_within)
+    return rows[-1]["lane"]

@@ -1,0 +1,140 @@
+"""Log entries: stored once, in order, masked, however often a node sends them.
+
+The attempt's row is locked while its entries are stored, so it cannot be lost meanwhile; `attempt.next_seq` says how
+many the server has. Batches that arrive while a flush is in flight are stored together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, overload
+from uuid import UUID
+
+import asyncpg
+
+from app.db.base import new_id
+from app.domain.issues import lifecycle
+from app.errors import AppError, Conflict, NotFound, Unauthorized
+from app.protocol import Action, AttemptStatus, IssueStatus, LogAnswer, LogBatch, LogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    token_hash: bytes
+    attempt_id: UUID
+    batch: LogBatch
+
+
+@dataclass(slots=True)
+class _Open:
+    row: asyncpg.Record
+    next_seq: int
+    refusal: AppError | None = None
+
+
+_LOCK = """
+SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.next_seq, attempt.status, attempt.credential_id,
+    attempt.cancel_requested_at IS NOT NULL AS wants_cancel
+FROM unnest($1::uuid[], $2::bytea[]) AS call (attempt_id, token_hash)
+JOIN attempt ON attempt.id = call.attempt_id
+JOIN node ON node.id = attempt.node_id AND node.token_hash = call.token_hash
+ORDER BY attempt.id FOR NO KEY UPDATE OF attempt
+"""
+# A lost attempt may still be written to while nobody has claimed its issue since; FOR SHARE holds such a claim off.
+_LATE = f"""
+SELECT attempt.id, issue.status AS issue_status, ({lifecycle.OPEN}) AS is_open
+FROM attempt JOIN issue ON issue.id = attempt.issue_id WHERE attempt.id = ANY ($1)
+ORDER BY attempt.id FOR SHARE OF issue
+"""
+_INSERT = """
+INSERT INTO workflowlog (id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message,
+                         duration_ms, created_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[],
+                     $9::text[], $10::text[], $11::bigint[], $12::timestamptz[])
+"""
+_ADVANCE = """
+UPDATE attempt SET next_seq = done.next_seq FROM unnest($1::uuid[], $2::int[]) AS done (id, next_seq)
+WHERE attempt.id = done.id
+"""
+_LIVE = {AttemptStatus.OFFERED, AttemptStatus.RUNNING}
+_KNOWN_TOKENS = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
+
+
+async def flush(pool: asyncpg.Pool, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
+    """Answers every batch, in order; commits before it returns."""
+    async with pool.acquire() as connection, connection.transaction():
+        attempts = await _lock(connection, appends)
+        strangers = [append.token_hash for append in appends if append.attempt_id not in attempts]
+        known = {row[0] for row in await connection.fetch(_KNOWN_TOKENS, strangers)} if strangers else set[bytes]()
+        stored: list[tuple[Any, ...]] = []
+        answers: list[LogAnswer | AppError] = []
+        for append in appends:
+            attempt = attempts.get(append.attempt_id)
+            if attempt is not None:
+                answers.append(_accept(attempt, append.batch, stored))
+            elif append.token_hash in known:
+                answers.append(NotFound("This node has no such attempt."))
+            else:
+                answers.append(Unauthorized("The node token is unknown; register again."))
+        if stored:
+            await connection.execute(_INSERT, *(list(column) for column in zip(*stored, strict=True)))
+            grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.row["next_seq"]]
+            await connection.execute(_ADVANCE, [a.row["id"] for a in grown], [a.next_seq for a in grown])
+        return answers
+
+
+async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[UUID, _Open]:
+    rows = await connection.fetch(
+        _LOCK, [append.attempt_id for append in appends], [append.token_hash for append in appends]
+    )
+    attempts: dict[UUID, _Open] = {row["id"]: _Open(row, row["next_seq"]) for row in rows}
+    ended = [row["id"] for row in rows if row["status"] not in _LIVE]
+    for row in await connection.fetch(_LATE, ended) if ended else []:
+        if not row["is_open"]:
+            attempt = attempts[row["id"]]
+            attempt.refusal = lifecycle.refusal_for(
+                AttemptStatus(attempt.row["status"]), IssueStatus(row["issue_status"])
+            )
+    return attempts
+
+
+def _accept(attempt: _Open, batch: LogBatch, stored: list[tuple[Any, ...]]) -> LogAnswer | AppError:
+    if attempt.refusal is not None:
+        return attempt.refusal
+    if batch.first_seq > attempt.next_seq:
+        return Conflict(
+            f"Entries from {attempt.next_seq} on are missing; send them first.",
+            code="log_gap",
+            next_seq=attempt.next_seq,
+        )
+    now = datetime.now(UTC)
+    for entry in batch.entries[attempt.next_seq - batch.first_seq :]:
+        stored.append(_row(attempt, entry, now))
+        attempt.next_seq += 1
+    return LogAnswer(attempt.next_seq, Action.CANCEL if attempt.row["wants_cancel"] else Action.CONTINUE)
+
+
+def _row(attempt: _Open, entry: LogEntry, now: datetime) -> tuple[Any, ...]:
+    return (
+        new_id(),
+        attempt.row["issue_id"],
+        attempt.row["id"],
+        attempt.row["node_id"],
+        attempt.next_seq,
+        storable(entry.step_name),
+        entry.status,
+        storable(entry.command),
+        storable(entry.output),
+        storable(entry.error_message),
+        entry.duration_ms,
+        entry.created_at or now,
+    )
+
+
+@overload
+def storable(value: str) -> str: ...
+@overload
+def storable(value: None) -> None: ...
+def storable(value: str | None) -> str | None:
+    """The text with what PostgreSQL cannot hold replaced: a refused batch would be sent again for ever."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if value is not None and "\0" in value else value

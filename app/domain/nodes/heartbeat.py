@@ -1,0 +1,146 @@
+"""Heartbeats: that a node lives, what it holds, what it shall do. Those that arrive together are written together."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+
+from app.db.engine import Database
+from app.domain.issues import lifecycle
+from app.domain.issues.eligibility import EFFECTIVE_DESIRED
+from app.errors import AppError, Conflict, Unauthorized
+from app.protocol import Action, AttemptAction, AttemptStatus, Desired, Heartbeat
+
+_LEFT_OUT_UNTIL_LOST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    token_hash: bytes
+    heartbeat: Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    desired: Desired
+    attempts: list[AttemptAction]
+    node_id: UUID
+    came_back: bool
+
+
+# Writes nothing that is indexed, so that the row is updated in place (see `Node`).
+_BEAT = f"""
+UPDATE node SET last_heartbeat = clock_timestamp(), status = 'online',
+    disk_free_bytes = coalesce(beat.disk_free_bytes, node.disk_free_bytes)
+FROM (SELECT DISTINCT ON (token_hash, boot_id) * FROM unnest($1::bytea[], $2::text[], $3::bigint[])
+          AS beat (token_hash, boot_id, disk_free_bytes)) AS beat
+JOIN node AS former USING (token_hash)
+WHERE node.id = former.id AND node.boot_id = beat.boot_id
+RETURNING node.id, node.token_hash, {EFFECTIVE_DESIRED} AS desired, former.status AS former_status
+"""
+_HELD = """
+SELECT id, node_id, missed, cancel_requested_at IS NOT NULL AS wants_cancel
+FROM attempt WHERE node_id = ANY ($1) AND status IN ('offered', 'running')
+"""
+_MISS = "UPDATE attempt SET missed = missed + 1 WHERE id = ANY ($1) AND status IN ('offered', 'running')"
+_NAMED_AGAIN = "UPDATE attempt SET missed = 0 WHERE id = ANY ($1) AND missed > 0"
+_KNOWN = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
+
+
+@dataclass(slots=True)
+class _Missing:
+    again: list[UUID] = field(default_factory=list[UUID])
+    once: list[UUID] = field(default_factory=list[UUID])
+    too_often: list[UUID] = field(default_factory=list[UUID])
+
+
+async def flush(db: Database, beats: Sequence[Beat]) -> list[Heard | AppError]:
+    """Answers every heartbeat, in order; commits before it returns."""
+    missing = _Missing()
+    async with db.fleet.acquire() as connection, connection.transaction():
+        nodes = await _beat(connection, beats)
+        held: defaultdict[UUID, dict[UUID, asyncpg.Record]] = defaultdict(dict)
+        for row in await connection.fetch(_HELD, [node["id"] for node in nodes.values()]):
+            held[row["node_id"]][row["id"]] = row
+        answers: list[Heard | AppError] = []
+        strangers: list[int] = []
+        for n, beat in enumerate(beats):
+            node = nodes.get((beat.token_hash, beat.heartbeat.boot_id))
+            if node is None:
+                strangers.append(n)
+                answers.append(Unauthorized("The node token is unknown; register again."))
+            else:
+                answers.append(_answer(node, beat.heartbeat, held[node["id"]], missing))
+        if strangers:
+            await _tell_stale_from_unknown(connection, beats, strangers, answers)
+        await _note_missing(connection, missing)
+    if missing.too_often:
+        await _lose(db, missing.too_often)
+    return answers
+
+
+async def _beat(connection: asyncpg.Connection, beats: Sequence[Beat]) -> dict[tuple[bytes, str], asyncpg.Record]:
+    rows = await connection.fetch(
+        _BEAT,
+        [beat.token_hash for beat in beats],
+        [beat.heartbeat.boot_id for beat in beats],
+        [beat.heartbeat.disk_free_bytes for beat in beats],
+    )
+    by_token = {row["token_hash"]: row for row in rows}
+    return {
+        (beat.token_hash, beat.heartbeat.boot_id): by_token[beat.token_hash]
+        for beat in beats
+        if beat.token_hash in by_token
+    }
+
+
+def _answer(node: asyncpg.Record, heartbeat: Heartbeat, held: dict[UUID, asyncpg.Record], missing: _Missing) -> Heard:
+    actions: list[AttemptAction] = []
+    named: set[UUID] = set()
+    for attempt in heartbeat.attempts:
+        row = held.get(attempt.attempt_id)
+        if row is None:
+            actions.append(AttemptAction(attempt.attempt_id, Action.ABANDON))
+            continue
+        named.add(attempt.attempt_id)
+        actions.append(AttemptAction(attempt.attempt_id, Action.CANCEL if row["wants_cancel"] else Action.CONTINUE))
+        if row["missed"]:
+            missing.again.append(attempt.attempt_id)
+    for attempt_id in held.keys() - named:
+        often = held[attempt_id]["missed"] + 1 >= _LEFT_OUT_UNTIL_LOST
+        (missing.too_often if often else missing.once).append(attempt_id)
+    return Heard(Desired(node["desired"]), actions, node["id"], node["former_status"] != "online")
+
+
+async def _tell_stale_from_unknown(
+    connection: asyncpg.Connection, beats: Sequence[Beat], strangers: list[int], answers: list[Heard | AppError]
+) -> None:
+    rows = await connection.fetch(_KNOWN, [beats[n].token_hash for n in strangers])
+    known = {row["token_hash"] for row in rows}
+    for n in strangers:
+        if beats[n].token_hash in known:
+            answers[n] = Conflict("Another process took this node's place; exit.", code="stale_boot")
+
+
+async def _note_missing(connection: asyncpg.Connection, missing: _Missing) -> None:
+    if missing.once or missing.too_often:
+        await connection.execute(_MISS, [*missing.once, *missing.too_often])
+    if missing.again:
+        await connection.execute(_NAMED_AGAIN, missing.again)
+
+
+async def _lose(db: Database, attempt_ids: list[UUID]) -> None:
+    """What was started burns a retry, since the node lost it; an offer that never arrived does not."""
+    for status, verdict in (("running", lifecycle.Verdict.RETRY), ("offered", lifecycle.Verdict.GIVE_BACK)):
+        async with db.sessions.begin() as session:
+            await lifecycle.end(
+                session,
+                f"attempt.id = ANY (:ids) AND attempt.missed >= {_LEFT_OUT_UNTIL_LOST} AND attempt.status = '{status}'",
+                AttemptStatus.LOST,
+                verdict,
+                ids=attempt_ids,
+                failure_code="lost",
+                error_message="The node no longer names the attempt in its heartbeats.",
+            )

@@ -1,0 +1,44 @@
+"""What time alone brings about for nodes: silent ones go offline, pauses end."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.issues.notices import ring
+from app.domain.nodes.notices import node_changed
+
+
+async def mark_offline(session: AsyncSession, silence: timedelta) -> list[UUID]:
+    """Nodes that were silent for `silence` (three intervals); their attempts stay theirs until the lease ends."""
+    rows = await session.scalars(
+        text("""
+            UPDATE node SET status = 'offline' WHERE status = 'online'
+                AND (last_heartbeat IS NULL OR last_heartbeat < clock_timestamp() - CAST(:silence AS interval))
+            RETURNING id
+        """),
+        {"silence": silence},
+    )
+    return _tell(session, list(rows))
+
+
+async def end_pauses(session: AsyncSession) -> list[UUID]:
+    """Nodes whose pause had an end take work again."""
+    rows = await session.scalars(
+        text("""
+            UPDATE node SET desired = 'active', paused_until = NULL, desired_note = NULL,
+                updated_at = clock_timestamp()
+            WHERE desired = 'paused' AND paused_until <= clock_timestamp() RETURNING id
+        """)
+    )
+    resumed = _tell(session, list(rows))
+    if resumed:
+        ring(session)
+    return resumed
+
+
+def _tell(session: AsyncSession, ids: list[UUID]) -> list[UUID]:
+    for node_id in ids:
+        node_changed(session, node_id)
+    return ids
