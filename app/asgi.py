@@ -38,7 +38,11 @@ def create_app(settings: Settings) -> Litestar:
     """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
     vault = open_vault(settings)
     app = Litestar(
-        route_handlers=[Router("/api/v1", route_handlers=[*operators.CONTROLLERS, *NODES]), *health.HANDLERS, swagger.router()],
+        route_handlers=[
+            Router("/api/v1", route_handlers=[*operators.CONTROLLERS, *NODES]),
+            *health.HANDLERS,
+            swagger.router(),
+        ],
         state=State({"settings": settings, "vault": vault}),
         lifespan=[_running(settings, vault)],
         dependencies={
@@ -89,7 +93,9 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
         with shutdown.watching() as stopping:
             db = await open_database(settings.database_url)
             crew, roll_call = fleet.assemble(db, settings), RollCall(db, settings)
-            app.state.update({"db": db, "stopping": stopping, "fleet": crew, "roll_call": roll_call, "notices": db.notices})
+            app.state.update(
+                {"db": db, "stopping": stopping, "fleet": crew, "roll_call": roll_call, "notices": db.notices}
+            )
             try:
                 await _prepare(db, settings, vault)
                 async with Loops() as loops:

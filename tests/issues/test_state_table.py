@@ -304,7 +304,7 @@ async def test_cancel_outweighs_every_other_end(app: Litestar, queue: Queue, nod
     for end in (
         lambda attempt_id: node.finish(attempt_id, branch="nodeyard/x-a1"),
         lambda attempt_id: node.finish(attempt_id, "failed", failure_code="tool_failed"),
-        lambda attempt_id: node.release(attempt_id),
+        node.release,
     ):
         issue_id = await queue.add()
         attempt_id = (await node.take())["attempt_id"]
