@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,3 +83,16 @@ async def with_connection(url: str, act: Callable[[Connection], Result]) -> Resu
             return await connection.run_sync(act)
     finally:
         await engine.dispose()
+
+
+def sql(revisions: str, *, down: bool = False) -> str:
+    """What `alembic upgrade <revisions> --sql` prints: a script for psql. `revisions` may be a range, as `a:b`."""
+    printed = StringIO()
+    made = config()
+    made.output_buffer = printed
+    (command.downgrade if down else command.upgrade)(made, revisions, sql=True)
+    return printed.getvalue()
+
+
+def revision_count() -> int:
+    return sum(1 for _ in ScriptDirectory.from_config(config()).walk_revisions())

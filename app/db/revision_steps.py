@@ -14,6 +14,10 @@ from app.db.revisions import LOCK_TIMEOUT_MS
 KEPT = "nodeyard_kept"
 """The schema that holds, while a database stands at an older revision, what that revision has no room for."""
 NAMED_ROWS_MAX = 100
+_DROP_SCHEMA_IF_EMPTY = f"""
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{KEPT}')) THEN
+        DROP SCHEMA IF EXISTS {KEPT};
+    END IF;"""
 
 
 def is_one_transaction() -> bool:
@@ -119,6 +123,7 @@ BEGIN
         EXECUTE $give$ {statement} $give$;
         DROP TABLE {KEPT}.{name};
     END IF;
+    {_DROP_SCHEMA_IF_EMPTY}
 END $$""")
 
 
@@ -140,14 +145,5 @@ DECLARE
 BEGIN
     EXECUTE 'SELECT EXISTS (SELECT FROM {KEPT}.{name})' INTO has_rows;
     IF NOT has_rows THEN DROP TABLE {KEPT}.{name} CASCADE; END IF;
-END $$""")
-
-
-def drop_kept_schema_if_empty() -> None:
-    op.execute(f"""
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{KEPT}')) THEN
-        DROP SCHEMA IF EXISTS {KEPT};
-    END IF;
+    {_DROP_SCHEMA_IF_EMPTY}
 END $$""")

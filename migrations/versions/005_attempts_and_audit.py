@@ -10,7 +10,7 @@ Revises: 004_sealed_secrets
 
 from alembic import op
 
-from app.db.revision_steps import KEPT, drop_kept_schema_if_empty, give_back_columns, keep, keep_table
+from app.db.revision_steps import KEPT, give_back_columns, keep, keep_table
 
 revision = "005_attempts_and_audit"
 down_revision = "004_sealed_secrets"
@@ -219,7 +219,6 @@ def upgrade() -> None:
     for table, columns in NEW_COLUMNS.items():
         give_back_columns(table, table, {name: REFERENCES.get(name, f"kept.{name}") for name in columns})
     op.execute(NO_WORKER_OUTLIVED_THE_DOWNGRADE)
-    drop_kept_schema_if_empty()
 
 
 def _make_or_take_back(table: str) -> None:
@@ -252,4 +251,3 @@ def downgrade() -> None:
     for table in ("attempt_usage", "attempt", "audit_event", "access_token"):
         keep_table(table)
     op.execute(MOVE_OR_DROP_GUARD)
-    drop_kept_schema_if_empty()

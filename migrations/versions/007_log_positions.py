@@ -14,7 +14,7 @@ from alembic import op
 from app.db.revision_steps import (
     KEPT,
     commit,
-    drop_kept_schema_if_empty,
+    give_back,
     keep,
     outside_transaction,
     refuse_rows,
@@ -122,8 +122,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE workflowlog RENAME COLUMN duration_ms_wide TO duration_ms")
     op.execute("DROP SEQUENCE workflowlog_next_position")
     op.execute("DROP TABLE workflowlog_order")
-    op.execute(f"DROP TABLE IF EXISTS {KEPT}.log_position")
-    drop_kept_schema_if_empty()
+    give_back("log_position", "SELECT 1")
 
 
 def check_downgrade() -> None:
@@ -143,4 +142,3 @@ def downgrade() -> None:
         "SELECT id, position FROM workflowlog WHERE EXISTS (SELECT FROM workflowlog WHERE attempt_id IS NOT NULL)",
     )
     op.execute("ALTER TABLE workflowlog DROP COLUMN position, ALTER COLUMN duration_ms TYPE integer")
-    drop_kept_schema_if_empty()

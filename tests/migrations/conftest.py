@@ -12,12 +12,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from sqlalchemy import make_url
 
 from app.db import migrate
 from tests.migrations import shapes
+from tests.migrations.shapes import connected
 
 OLDEST_BINARIES = Path("/usr/lib/postgresql/15/bin")
 KEYS = ("the-secret-key-of-the-migration-tests",)
@@ -39,11 +39,8 @@ class Server:
         )
 
     async def execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url)
-        try:
+        async with connected(self.url) as connection:
             await connection.execute(statement)
-        finally:
-            await connection.close()
 
 
 @contextmanager
@@ -110,10 +107,9 @@ async def _make_templates(server: Server, names: dict[str, str]) -> None:
         await server.execute(f'CREATE DATABASE "{name}"')
     await migrate.upgrade(server.at(names["fresh"]))
     for shape in shapes.SHAPES:
-        connection = await asyncpg.connect(server.at(names[shape.name]))
-        await shapes.create(connection, shape)
-        await shapes.fill(connection, shape)
-        await connection.close()
+        async with connected(server.at(names[shape.name])) as connection:
+            await shapes.create(connection, shape)
+            await shapes.fill(connection, shape)
         at_head = names[f"{shape.name} at head"]
         await server.execute(f'DROP DATABASE "{at_head}"')
         await server.execute(f'CREATE DATABASE "{at_head}" TEMPLATE "{names[shape.name]}"')
@@ -122,9 +118,8 @@ async def _make_templates(server: Server, names: dict[str, str]) -> None:
 
 async def upgrade_literally(url: str, keys: tuple[str, ...] = ()) -> str:
     """The documented procedure, without the time that the command takes to start."""
-    connection = await asyncpg.connect(url)
-    await connection.execute("UPDATE alembic_version SET version_num = '001_initial_schema'")
-    await connection.close()
+    async with connected(url) as connection:
+        await connection.execute("UPDATE alembic_version SET version_num = '001_initial_schema'")
     await migrate.upgrade(url, keys=keys)
     return url
 
@@ -149,7 +144,7 @@ async def make_database(server: Server, templates: dict[str, str]) -> AsyncItera
         await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-@pytest.fixture(params=shapes.SHAPES, ids=lambda shape: shape.name.replace(" ", "-"))
+@pytest.fixture(params=shapes.SHAPES, ids=lambda shape: shape.name)
 def legacy_shape(request: pytest.FixtureRequest) -> shapes.LegacyShape:
     return request.param
 

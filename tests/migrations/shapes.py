@@ -1,7 +1,8 @@
 """Both shapes of existing installations, as their own DDL, and rows that hold everything odd met in the field."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
@@ -155,17 +156,16 @@ class LegacyShape:
 
     @property
     def log_table(self) -> str:
-        return "workflow_log" if self.name.startswith("B") else "workflowlog"
+        return "workflow_log" if self.name == "B" else "workflowlog"
 
     @property
     def link_table(self) -> str:
-        return "credential_node_link" if self.name.startswith("B") else "credentialnodelink"
+        return "credential_node_link" if self.name == "B" else "credentialnodelink"
 
 
 A = LegacyShape("A", SHAPE_A, HYPHENS)
-A_CAPITALS = LegacyShape("A in capitals", SHAPE_A, CAPITALS)
-B = LegacyShape("B", SHAPE_B, HYPHENS)
-SHAPES = (A, A_CAPITALS, B)
+B = LegacyShape("B", SHAPE_B, CAPITALS)
+SHAPES = (A, B)
 
 
 def key(word: str) -> UUID:
@@ -349,6 +349,15 @@ async def _fill_logs(connection: asyncpg.Connection, shape: LegacyShape) -> None
             for word in ISSUES
         ),
     )
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def rows(connection: asyncpg.Connection, table: str) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from app.db import migrate, shape
 from app.db.metadata import METADATA
 from tests.migrations import shapes
 from tests.migrations.conftest import MakeDatabase, Server
-from tests.migrations.shapes import key
+from tests.migrations.shapes import connected, key
 
 PROJECT = Path(__file__).parents[2]
 
@@ -48,9 +48,8 @@ async def test_fresh_database_is_what_the_models_say(make_database: MakeDatabase
 
 
 async def test_literal_procedure_ends_in_the_fresh_schema(legacy: str, make_database: MakeDatabase) -> None:
-    connection = await asyncpg.connect(legacy)
-    await connection.execute("DELETE FROM alembic_version")
-    await connection.close()
+    async with connected(legacy) as connection:
+        await connection.execute("DELETE FROM alembic_version")
     for words in (["stamp", "001_initial_schema"], ["upgrade", "head"]):
         done = alembic(legacy, *words)
         assert done.returncode == 0, done.stderr
@@ -65,14 +64,11 @@ async def test_upgrade_of_a_stamped_first_shape_needs_nothing_else(make_database
 
 
 async def test_every_value_arrives(upgraded: str) -> None:
-    sql = await asyncpg.connect(upgraded)
-    try:
+    async with connected(upgraded) as sql:
         await _check_issues(sql)
         await _check_tags(sql)
         await _check_fleet(sql)
         await _check_people(sql)
-    finally:
-        await sql.close()
 
 
 async def _check_issues(sql: asyncpg.Connection) -> None:
@@ -115,9 +111,8 @@ async def _check_people(sql: asyncpg.Connection) -> None:
 
 
 async def test_logs_keep_their_order_and_length(upgraded: str) -> None:
-    sql = await asyncpg.connect(upgraded)
-    entries = await sql.fetch("SELECT * FROM workflowlog WHERE issue_id = $1 ORDER BY position", key("done"))
-    await sql.close()
+    async with connected(upgraded) as sql:
+        entries = await sql.fetch("SELECT * FROM workflowlog WHERE issue_id = $1 ORDER BY position", key("done"))
     assert [each["id"] for each in entries] == [key(f"log-done-{number}") for number in range(shapes.LOGS_PER_ISSUE)]
     assert entries[2]["output"] == "输" * 4096
     assert entries[3]["duration_ms"] == 2**31 - 1
@@ -125,29 +120,27 @@ async def test_logs_keep_their_order_and_length(upgraded: str) -> None:
 
 
 async def test_new_log_entries_come_behind_old_ones(upgraded: str) -> None:
-    sql = await asyncpg.connect(upgraded)
-    newest = await sql.fetchval("SELECT max(position) FROM workflowlog")
-    position = await sql.fetchval(
-        "INSERT INTO workflowlog (id, issue_id, step_name, status) VALUES ($1, $2, 'a', 'success') RETURNING position",
-        key("new"),
-        key("done"),
-    )
-    await sql.close()
+    async with connected(upgraded) as sql:
+        newest = await sql.fetchval("SELECT max(position) FROM workflowlog")
+        position = await sql.fetchval(
+            "INSERT INTO workflowlog (id, issue_id, step_name, status) VALUES ($1, $2, 'a', 'failed') RETURNING position",
+            key("new"),
+            key("done"),
+        )
     assert position == newest + 1
 
 
 @pytest.mark.parametrize("person", ["ann", "boss"])
 async def test_deleting_a_user_takes_everything_of_theirs(upgraded: str, person: str) -> None:
-    sql = await asyncpg.connect(upgraded)
-    await sql.execute('DELETE FROM "user" WHERE id = $1', key(person))
-    owned = ["project", "repository", "prompt", "issue", "node", "credential"]
-    if await sql.fetchval("SELECT to_regclass('item')"):
-        owned.append("item")
-    for table in owned:
-        assert await sql.fetchval(f"SELECT count(*) FROM {table} WHERE owner_id = $1", key(person)) == 0, table
-    logs = await sql.fetchval("SELECT count(*) FROM workflowlog")
-    links = await sql.fetchval("SELECT count(*) FROM credentialnodelink")
-    await sql.close()
+    async with connected(upgraded) as sql:
+        await sql.execute('DELETE FROM "user" WHERE id = $1', key(person))
+        owned = ["project", "repository", "prompt", "issue", "node", "credential"]
+        if await sql.fetchval("SELECT to_regclass('item')"):
+            owned.append("item")
+        for table in owned:
+            assert await sql.fetchval(f"SELECT count(*) FROM {table} WHERE owner_id = $1", key(person)) == 0, table
+        logs = await sql.fetchval("SELECT count(*) FROM workflowlog")
+        links = await sql.fetchval("SELECT count(*) FROM credentialnodelink")
     # Ann owns issues and credentials, the boss the nodes: logs outlive a node, links do not.
     assert logs == (0 if person == "ann" else len(shapes.ISSUES) * shapes.LOGS_PER_ISSUE)
     assert links == 0
