@@ -1,6 +1,7 @@
 """Claims over HTTP: who gets what, once."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from litestar import Litestar
@@ -46,3 +47,14 @@ async def test_a_waiting_node_is_woken_by_work(app: Litestar, queue: Queue, make
     await queue.add("news")
     app.state.fleet.dispatch.ring()
     assert (await waiting).json()["attempts"][0]["issue"]["title"] == "news"
+
+
+async def test_an_issue_is_taken_the_moment_it_is_due(app: Litestar, queue: Queue, make_node: MakeNode):
+    node = await make_node()
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    await queue.add("in a moment", not_before=soon, deferred=True)
+    await queue.add("tomorrow", not_before=soon + timedelta(days=1), deferred=True)
+    offer = await node.take(wait=30)
+    assert offer["issue"]["title"] == "in a moment"
+    assert datetime.now(UTC) >= soon
+    assert (await node.claim()).status_code == 204

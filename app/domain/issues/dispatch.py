@@ -1,8 +1,8 @@
 """Nodes that wait for work: futures in memory, without a database connection.
 
-A doorbell (see `notices.QUEUE`) says that something may be claimable. A few waiting nodes then ask the queue together,
-longest waiting first; the answer names the lanes that still hold work, and only nodes that could have one of them ask
-next. So one issue that arrives for thousands of waiting nodes costs one flush, and nobody is woken for nothing.
+A doorbell (see `app.db.doorbell`) says that something may be claimable. A few waiting nodes then ask the queue
+together, longest waiting first; the answer names the lanes that still hold work, and only nodes that could have one
+of them ask next. So one issue that arrives for thousands costs one flush, and nobody is woken for nothing.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ from uuid import UUID
 import structlog
 
 from app.db.batching import Batcher
+from app.db.doorbell import QUEUE
 from app.db.engine import Database
-from app.domain.issues import claim, lifecycle, notices
+from app.domain.issues import claim, lifecycle
 from app.domain.issues.claim import ClaimRequest, Demand, Given
 from app.errors import AppError
 from app.protocol import AttemptStatus
@@ -52,7 +53,8 @@ class Dispatch:
         self._rang = asyncio.Event()
         self._closed = False
         self._due: asyncio.TimerHandle | None = None
-        db.notices.subscribe(notices.QUEUE, lambda _: self.ring())
+        self._rings_at = 0.0
+        db.notices.subscribe(QUEUE, lambda _: self.ring())
 
     @property
     def waiting(self) -> int:
@@ -64,15 +66,13 @@ class Dispatch:
     def ring_in(self, seconds: float) -> None:
         """Rings when the next issue is due; the earlier of two wishes wins."""
         loop = asyncio.get_running_loop()
-        if (
-            self._due is not None
-            and not self._due.cancelled()
-            and loop.time() < self._due.when() <= loop.time() + seconds
-        ):
+        at = loop.time() + seconds
+        if loop.time() < self._rings_at <= at:
             return
         if self._due is not None:
             self._due.cancel()
-        self._due = loop.call_later(seconds, self.ring)
+        self._rings_at = at
+        self._due = loop.call_at(at, self.ring)
 
     async def claim(
         self, request: ClaimRequest, wait_s: float, hung_up: Callable[[], asyncio.Future[None]]

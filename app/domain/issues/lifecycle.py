@@ -27,6 +27,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.doorbell import ring
 from app.db.models.work import Attempt, Issue
 from app.domain.issues import notices
 from app.errors import AppError, Conflict, NotFound
@@ -151,7 +152,7 @@ async def end(
         notices.issue_changed(session, one.issue_id)
     if ended:
         # A slot became free on the node, and the issue may be waiting again.
-        notices.ring(session)
+        ring(session)
     return ended
 
 
@@ -289,7 +290,7 @@ async def requeue(session: AsyncSession, issue_id: UUID) -> Issue:
     if not moved:
         await _require(session, issue_id)
         raise Conflict("Only an issue that ended and is not merged can be queued again.", code="not_requeueable")
-    notices.ring(session)
+    ring(session)
     return await _require(session, issue_id)
 
 

@@ -54,7 +54,7 @@ async def seconds_until_due(session: AsyncSession) -> float | None:
     """When the next waiting issue comes due; 0 when one is due already, None when none waits for a time."""
     return await session.scalar(
         text("""
-            SELECT CAST(greatest(extract(epoch FROM min(not_before) - clock_timestamp()), 0) AS float8)
-            FROM issue WHERE status = 'pending' AND deferred
+            SELECT CAST(greatest(extract(epoch FROM not_before - clock_timestamp()), 0) AS float8)
+            FROM issue WHERE status = 'pending' AND deferred ORDER BY not_before LIMIT 1
         """)
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.issues.notices import ring
+from app.db.doorbell import ring
 from app.domain.nodes.notices import node_changed
 
 
