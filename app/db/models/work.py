@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.db.base import Base, CreatedAt, Id, RandomId, UpdatedAt
 
 IS_PROCESSING = text("status = 'processing'")
+IS_ENDED = text("status NOT IN ('pending', 'processing')")
 IS_READY = text("status = 'pending' AND NOT deferred")
 
 # Issues that ask the same of a node share a lane, so that a claim decides once a lane and not once an issue.
@@ -82,6 +83,23 @@ class Issue(Base):
         Index("ix_issue_deferred", "not_before", postgresql_where=text("status = 'pending' AND deferred")),
         Index("ix_issue_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_issue_created_at_id", "created_at", "id"),
+        # Lists by status. No issue that is worked on is in them, so a claim pays for no new entry.
+        Index(
+            "ix_issue_pending_owner_id_created_at_id",
+            "owner_id",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("ix_issue_ended_status_created_at_id", "status", "created_at", "id", postgresql_where=IS_ENDED),
+        Index(
+            "ix_issue_ended_owner_id_status_created_at_id",
+            "owner_id",
+            "status",
+            "created_at",
+            "id",
+            postgresql_where=IS_ENDED,
+        ),
         Index("ix_issue_repository_id", "repository_id", postgresql_where=text("repository_id IS NOT NULL")),
         Index("ix_issue_project_id", "project_id", postgresql_where=text("project_id IS NOT NULL")),
         Index("ix_issue_processing_repository_id", "repository_id", postgresql_where=IS_PROCESSING),

@@ -1,0 +1,56 @@
+"""What triggers keep beside the rows that people and nodes write, so that counting and searching stay fast.
+
+Counters are append-only differences: a counter row that everybody updates would make claims wait for each other.
+A loop adds them up now and then (`app.domain.dashboard.tallies`), so that there are never many.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Numeric, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+
+_COUNTERS = {"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 2000}
+
+IssueTally = Table(
+    "issue_tally",
+    Base.metadata,
+    Column("owner_id", Uuid(), nullable=False),
+    Column("what", Text(), nullable=False),
+    Column("hour", DateTime(timezone=True)),
+    Column("n", BigInteger(), nullable=False),
+    comment="what: a status, or ended:completed and ended:failed with the hour in which it ended",
+    postgresql_with=_COUNTERS,
+)
+UsageTally = Table(
+    "usage_tally",
+    Base.metadata,
+    Column("owner_id", Uuid(), nullable=False),
+    Column("project_id", Uuid()),
+    Column("credential_id", Uuid()),
+    Column("input_tokens", BigInteger(), nullable=False),
+    Column("output_tokens", BigInteger(), nullable=False),
+    Column("cache_read_tokens", BigInteger(), nullable=False),
+    Column("cache_write_tokens", BigInteger(), nullable=False),
+    Column("cost_usd", Numeric(18, 6), nullable=False),
+    comment="what was spent; it stays when the issue is deleted",
+    postgresql_with=_COUNTERS,
+)
+
+
+class IssueSearch(Base):
+    """`content` is title and beginning of the description, folded; `grams` are hashes of its runs of one to three."""
+
+    __tablename__ = "issue_search"
+
+    issue_id: Mapped[UUID] = mapped_column(ForeignKey("issue.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[str]
+    grams: Mapped[list[int]] = mapped_column(ARRAY(INTEGER()))
+
+    __table_args__ = (
+        Index(
+            "ix_issue_search_grams", "grams", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 1024}
+        ),
+    )
