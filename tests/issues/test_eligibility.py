@@ -1,0 +1,169 @@
+"""Which node may have which issue: tags, tools, projects, caps, credentials, due times, age."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from litestar import Litestar
+from speaking import MakeNode, NodeClient, Queue
+
+from app.vault import credential_binding
+
+TOOL = [{"category": "claude-code"}]
+
+
+async def insert(queue: Queue, table: str, **columns: Any) -> UUID:
+    row_id = uuid4()
+    given = {"id": row_id, "owner_id": queue.owner_id, **columns}
+    places = ", ".join(f"${n}" for n in range(1, len(given) + 1))
+    await queue.sql.execute(f'INSERT INTO "{table}" ({", ".join(given)}) VALUES ({places})', *given.values())
+    return row_id
+
+
+async def link(app: Litestar, queue: Queue, node: NodeClient, **columns: Any) -> UUID:
+    """A credential with the secret `s3cret` that is linked to the node."""
+    credential_id = await insert(
+        queue, "credential", title="c", category="claude-code", secret=b"", pat_last4="cret", **columns
+    )
+    sealed = app.state.vault.seal("s3cret-token", credential_binding(credential_id))
+    await queue.sql.execute(
+        "UPDATE credential SET secret = $2, secret_key_id = $3 WHERE id = $1", credential_id, sealed.data, sealed.key_id
+    )
+    await queue.sql.execute("INSERT INTO credentialnodelink VALUES ($1, $2)", credential_id, UUID(node.id))
+    return credential_id
+
+
+async def test_a_node_needs_all_tags_of_an_issue(queue: Queue, make_node: MakeNode):
+    await queue.add(requires=["gpu", "linux"])
+    assert (await (await make_node("a", tags=["gpu"])).claim()).status_code == 204
+    assert (await (await make_node("b", tags=["linux", "gpu", "big"])).claim()).status_code == 200
+
+
+async def test_a_node_needs_the_tool_of_an_issue(queue: Queue, make_node: MakeNode):
+    await queue.add(tool="cursor")
+    assert (await (await make_node("a", tools=TOOL)).claim()).status_code == 204
+    assert (await (await make_node("b", tools=[*TOOL, {"category": "cursor"}])).claim()).status_code == 200
+
+
+async def test_an_issue_that_is_not_for_this_node_does_not_hold_up_others(queue: Queue, make_node: MakeNode):
+    for _ in range(50):
+        await queue.add("for others", requires=["gpu"], priority=9)
+    await queue.add("for all")
+    offer = await (await make_node()).take()
+    assert offer["issue"]["title"] == "for all"
+
+
+async def test_the_issues_of_a_paused_project_wait(queue: Queue, make_node: MakeNode):
+    project = await insert(queue, "project", name="p", is_active=False)
+    await queue.add(project_id=project)
+    node = await make_node()
+    assert (await node.claim()).status_code == 204
+    await queue.sql.execute("UPDATE project SET is_active = true")
+    assert (await node.claim()).status_code == 200
+
+
+@pytest.mark.parametrize("table", ["project", "repository"])
+async def test_caps_hold_under_concurrent_claims(queue: Queue, make_node: MakeNode, table: str):
+    extra = {"url": "https://example.com/r.git"} if table == "repository" else {}
+    capped = await insert(queue, table, name="capped", max_running=2, **extra)
+    for n in range(10):
+        await queue.add(f"capped {n}", priority=5, requires=["x"] if n % 2 else [], **{f"{table}_id": capped})
+    for n in range(3):
+        await queue.add(f"free {n}")
+    nodes = [await make_node(f"node-{n}", tags=["x"]) for n in range(8)]
+    answers = await asyncio.gather(*(node.claim() for node in nodes))
+    titles = [answer.json()["attempts"][0]["issue"]["title"] for answer in answers if answer.status_code == 200]
+    assert sorted(title.split()[0] for title in titles) == ["capped", "capped", "free", "free", "free"]
+    running = await queue.sql.fetchval(
+        f"SELECT count(*) FROM issue WHERE status = 'processing' AND {table}_id = $1", capped
+    )
+    assert running == 2
+
+
+async def test_a_capped_credential_is_not_overused(app: Litestar, queue: Queue, make_node: MakeNode):
+    node = await make_node(tools=TOOL, max_slots=9)
+    await link(app, queue, node, max_running=1)
+    await queue.add()
+    await queue.add()
+    assert len((await node.claim(max=9)).json()["attempts"]) == 1
+    assert (await node.claim(max=9)).status_code == 204
+
+
+async def test_a_secret_is_delivered_to_a_live_attempt_and_audited(app: Litestar, queue: Queue, make_node: MakeNode):
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.add(tool="claude-code")
+    offer = await node.take()
+    assert offer["credential"] == {"id": str(credential_id), "category": "claude-code"}
+    url = f"/api/v1/attempts/{offer['attempt_id']}/credential"
+    answer = await node.http.get(url)
+    assert answer.json() == {"category": "claude-code", "secret": "s3cret-token"}
+    assert answer.headers["cache-control"] == "no-store"
+    audited = await queue.sql.fetchrow("SELECT * FROM audit_event WHERE object_type = 'credential'")
+    assert audited is not None
+    assert (audited["actor_kind"], audited["object_id"]) == ("node", str(credential_id))
+    assert "s3cret" not in str(tuple(audited))
+    await node.finish(offer["attempt_id"])
+    assert (await node.http.get(url)).status_code == 409
+
+
+async def test_an_offer_without_a_credential_has_none_to_fetch(queue: Queue, make_node: MakeNode):
+    await queue.add()
+    node = await make_node(tools=TOOL)
+    offer = await node.take()
+    assert offer["credential"] is None
+    assert (await node.http.get(f"/api/v1/attempts/{offer['attempt_id']}/credential")).status_code == 404
+
+
+async def test_the_credential_of_another_plain_user_is_not_used(app: Litestar, queue: Queue, make_node: MakeNode):
+    stranger = uuid4()
+    await queue.sql.execute("""INSERT INTO "user" (id, email, hashed_password) VALUES ($1, 's@x.y', '')""", stranger)
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.sql.execute("UPDATE credential SET owner_id = $1", stranger)
+    await queue.add()
+    offer = await node.take()
+    assert offer["credential"] is None
+    await node.release(offer["attempt_id"])
+    await queue.sql.execute("""UPDATE "user" SET is_superuser = true WHERE id = $1""", stranger)
+    assert (await node.take())["credential"]["id"] == str(credential_id)
+
+
+async def test_a_quota_cools_the_credential_down_and_burns_no_retry(app: Litestar, queue: Queue, make_node: MakeNode):
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    issue_id = await queue.add(max_attempts=1)
+    await node.finish((await node.take())["attempt_id"], "failed", failure_code="quota", retry_after_s=60)
+    issue = await queue.issue(issue_id)
+    assert (issue["status"], issue["attempt_count"], issue["deferred"]) == ("pending", 0, False)
+    assert (await node.claim()).status_code == 204
+    left = await queue.sql.fetchval("SELECT cooldown_until - now() FROM credential WHERE id = $1", credential_id)
+    assert timedelta(seconds=30) < left <= timedelta(seconds=60)
+    await queue.sql.execute("UPDATE credential SET cooldown_until = now()")
+    assert (await node.claim()).status_code == 200
+
+
+async def test_a_refused_credential_is_disabled_and_the_issue_tried_again(
+    app: Litestar, queue: Queue, make_node: MakeNode
+):
+    node = await make_node(tools=TOOL)
+    await link(app, queue, node)
+    issue_id = await queue.add()
+    await node.finish(
+        (await node.take())["attempt_id"], "failed", failure_code="auth", error_message="401 from the API"
+    )
+    row = await queue.sql.fetchrow("SELECT is_disabled, disabled_reason FROM credential")
+    assert row is not None
+    assert tuple(row) == (True, "401 from the API")
+    assert (await queue.issue(issue_id))["status"] == "pending"
+    await queue.sql.execute("UPDATE issue SET not_before = now()")
+    assert (await node.claim()).status_code == 204
+
+
+async def test_an_old_issue_overtakes_a_slightly_more_urgent_one(queue: Queue, make_node: MakeNode):
+    await queue.add("urgent", priority=1)
+    old = await queue.add("old")
+    await queue.sql.execute("UPDATE issue SET rank = rank + 86401 WHERE id = $1", UUID(old))
+    assert (await (await make_node()).take())["issue"]["title"] == "old"

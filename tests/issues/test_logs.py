@@ -1,0 +1,141 @@
+"""Log entries of a node: stored once, in order, whatever they hold."""
+
+import gzip
+import json
+
+import pytest
+from speaking import MakeNode, NodeClient, Queue
+
+URL = "/api/v1/attempts/{}/logs"
+
+
+@pytest.fixture
+async def node(make_node: MakeNode) -> NodeClient:
+    return await make_node(max_slots=9)
+
+
+@pytest.fixture
+async def attempt_id(queue: Queue, node: NodeClient) -> str:
+    await queue.add()
+    return (await node.take())["attempt_id"]
+
+
+async def outputs(queue: Queue) -> list[str]:
+    rows = await queue.sql.fetch("SELECT seq, output FROM workflowlog ORDER BY position")
+    assert [row["seq"] for row in rows] == list(range(len(rows)))
+    return [row["output"] for row in rows]
+
+
+async def test_entries_sent_again_are_stored_once(queue: Queue, node: NodeClient, attempt_id: str):
+    assert (await node.log(attempt_id, 0, "a", "b")).json() == {"next_seq": 2, "action": "continue"}
+    assert (await node.log(attempt_id, 0, "a", "b")).json()["next_seq"] == 2
+    assert (await node.log(attempt_id, 1, "b", "c")).json()["next_seq"] == 3
+    assert (await node.log(attempt_id, 3)).json()["next_seq"] == 3
+    assert await outputs(queue) == ["a", "b", "c"]
+
+
+async def test_a_gap_is_refused_with_the_next_number(queue: Queue, node: NodeClient, attempt_id: str):
+    await node.log(attempt_id, 0, "a")
+    refused = await node.log(attempt_id, 2, "c")
+    assert (refused.status_code, refused.json()["code"], refused.json()["next_seq"]) == (409, "log_gap", 1)
+    finish = await node.finish(attempt_id, next_seq=2)
+    assert (finish.status_code, finish.json()["code"], finish.json()["next_seq"]) == (409, "log_gap", 1)
+    assert await outputs(queue) == ["a"]
+
+
+async def test_what_cannot_be_stored_is_replaced_and_never_refused(queue: Queue, node: NodeClient, attempt_id: str):
+    await node.log(attempt_id, 0, "nul \x00 here", "中文 ✓")
+    entry = '{"step_name": "ai_coding", "status": "running", "output": "%s"}'
+    for n, output in enumerate(("half \\ud800 pair", "whole \\ud83d\\ude00 pair", "back \\\\ud800 slash"), 2):
+        body = f'{{"first_seq": {n}, "entries": [{entry % output}]}}'
+        answer = await node.http.post(
+            URL.format(attempt_id), content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.json()["next_seq"] == n + 1, answer.text
+    raw = b'{"first_seq": 5, "entries": [' + (entry % "broken ").encode()[:-2] + b'\xff\xfe"}]}'
+    answer = await node.http.post(URL.format(attempt_id), content=raw, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    stored = await outputs(queue)
+    assert stored[0] == "nul \ufffd here"
+    assert stored[1:5] == ["中文 ✓", "half \ufffd pair", "whole 😀 pair", "back \\ud800 slash"]
+    assert stored[5].startswith("broken \ufffd")
+
+
+async def test_gzip_is_accepted_and_a_bomb_stops_at_the_limit(queue: Queue, node: NodeClient, attempt_id: str):
+    async def send(body: bytes) -> int:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        return (await node.http.post(URL.format(attempt_id), content=body, headers=headers)).status_code
+
+    batch = {"first_seq": 0, "entries": [{"step_name": "test", "status": "success", "output": "packed"}]}
+    assert await send(gzip.compress(json.dumps(batch).encode())) == 200
+    assert await send(gzip.compress(b" " * 50_000_000)) == 413
+    assert await send(b"no gzip") == 400
+    assert await send(gzip.compress(json.dumps(batch).encode())[:-9]) == 400
+    assert await outputs(queue) == ["packed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"first_seq": 0, "entries": [{"step_name": "s", "status": "running"}] * 1001}, 400),
+        ({"first_seq": 0, "entries": [{"step_name": "s", "status": "running", "output": "x" * 65_537}]}, 400),
+        ({"first_seq": 0, "entries": [{"step_name": "s", "status": "running", "output": "x" * 60_000}] * 20}, 413),
+        ({"first_seq": -1, "entries": []}, 400),
+        ({"first_seq": 0, "entries": [{"step_name": "s", "status": "done"}]}, 400),
+        ({"first_seq": 0, "entries": [{"step_name": "", "status": "running"}]}, 400),
+        ({"first_seq": 0, "entries": [{"step_name": "s", "status": "running", "duration_ms": -1}]}, 400),
+        ({"first_seq": 0}, 400),
+        ([], 400),
+    ],
+)
+async def test_limits(queue: Queue, node: NodeClient, attempt_id: str, body: object, status: int):
+    answer = await node.http.post(URL.format(attempt_id), json=body)
+    assert answer.status_code == status, answer.text
+    assert await outputs(queue) == []
+
+
+async def test_another_nodes_attempt_is_404(node: NodeClient, attempt_id: str, make_node: MakeNode):
+    other = await make_node("other")
+    for answer in (
+        await other.log(attempt_id, 0, "mine"),
+        await other.start(attempt_id),
+        await other.finish(attempt_id),
+        await other.release(attempt_id),
+        await other.http.get(f"/api/v1/attempts/{attempt_id}/credential"),
+        await other.http.put(f"/api/v1/attempts/{attempt_id}/usage", json={"usage": []}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), answer.text
+
+
+async def test_an_ended_attempt_takes_no_more(node: NodeClient, attempt_id: str):
+    await node.finish(attempt_id)
+    for answer in (await node.log(attempt_id, 0, "late"), await node.start(attempt_id), await node.release(attempt_id)):
+        assert (answer.status_code, answer.json()["code"]) == (409, "attempt_finished"), answer.text
+
+
+async def test_the_same_finish_is_answered_alike_and_another_is_refused(
+    node: NodeClient, attempt_id: str, queue: Queue
+):
+    first = await node.finish(attempt_id, branch="nodeyard/x-a1")
+    await queue.sql.execute("UPDATE issue SET status = 'merged'")
+    assert (await node.finish(attempt_id, branch="nodeyard/x-a1")).json() == first.json()
+    refused = await node.finish(attempt_id, branch="nodeyard/y-a1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "attempt_finished")
+
+
+@pytest.mark.parametrize(
+    "branch", ["-x", "a..b", "a b", "a~1", "refs/", "x.lock", "@", "a@{1}", "a\\b", "a\x7f", ".a/b", ""]
+)
+async def test_branches_follow_gits_rules(node: NodeClient, attempt_id: str, queue: Queue, branch: str):
+    refused = await node.finish(attempt_id, branch=branch)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input")
+    assert (await queue.attempt(attempt_id))["status"] == "offered"
+
+
+async def test_usage_is_replaced_by_the_latest_totals(node: NodeClient, attempt_id: str, queue: Queue):
+    for tokens in (10, 25, 25):
+        usage = [{"provider": "anthropic", "model": "m", "input_tokens": tokens, "cost_usd": 0.5}]
+        answer = await node.http.put(f"/api/v1/attempts/{attempt_id}/usage", json={"usage": usage})
+        assert answer.json() == {"action": "continue"}
+    rows = await queue.sql.fetch("SELECT input_tokens, cost_usd FROM attempt_usage")
+    assert [(row[0], float(row[1])) for row in rows] == [(25, 0.5)]
