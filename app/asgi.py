@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from app import deps, shutdown
 from app.background import Loops
+from app.db import sealing
 from app.db.engine import Database, open_database
 from app.domain.accounts import bootstrap
 from app.domain.issues import fleet
@@ -92,11 +93,12 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
             raise SettingsError("DATABASE_URL is not set and no embedded database was started.")
         with shutdown.watching() as stopping:
             db = await open_database(settings.database_url)
-            crew, roll_call = fleet.assemble(db, settings), RollCall(db, settings)
+            crew, roll_call = fleet.assemble(db, settings, vault), RollCall(db, settings)
             app.state.update(
                 {"db": db, "stopping": stopping, "fleet": crew, "roll_call": roll_call, "notices": db.notices}
             )
             try:
+                await sealing.seal_clear_text(db.engine, vault)
                 await _prepare(db, settings, vault)
                 async with Loops() as loops:
                     loops.every(0, "dispatch", crew.dispatch.run)

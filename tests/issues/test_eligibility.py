@@ -167,3 +167,24 @@ async def test_an_old_issue_overtakes_a_slightly_more_urgent_one(queue: Queue, m
     old = await queue.add("old")
     await queue.sql.execute("UPDATE issue SET rank = rank + 86401 WHERE id = $1", UUID(old))
     assert (await (await make_node()).take())["issue"]["title"] == "old"
+
+
+async def test_secrets_are_masked_in_logs_and_reports_also_across_batches(
+    app: Litestar, queue: Queue, make_node: MakeNode
+):
+    node = await make_node(tools=TOOL)
+    await link(app, queue, node)
+    issue_id = await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    await node.log(attempt_id, 0, "key: s3cret-token!", "begins s3cr", "et-token ends", error_message="s3cret-token")
+    await node.log(attempt_id, 3, "over a batch s3cret-")
+    await node.log(attempt_id, 4, "token, and on")
+    token = f"nyn_{'a' * 49}"
+    await node.log(attempt_id, 5, f"another {token}")
+    await node.finish(attempt_id, "failed", failure_code="invalid_work", next_seq=6, error_message="bad s3cret-token")
+    rows = await queue.sql.fetch("SELECT output, error_message FROM workflowlog ORDER BY seq")
+    assert [row["output"] for row in rows] == [
+        "key: ***!", "begins ***", "*** ends", "over a batch ***", "***, and on", "another ***"
+    ]  # fmt: skip
+    assert rows[0]["error_message"] == "***"
+    assert (await queue.issue(issue_id))["error_message"] == "bad ***"

@@ -8,9 +8,12 @@ import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.models.fleet import Credential
 from app.db.models.work import Attempt
+from app.domain.credentials.redaction import Masker
 from app.domain.issues import lifecycle
 from app.domain.issues.lifecycle import Verdict
+from app.domain.issues.masking import Masks
 from app.errors import Conflict
 from app.protocol import AttemptStatus, FailureCode, Finish, Finished, IssueStatus, Result
 
@@ -31,13 +34,14 @@ _QUOTA_COOLDOWN_S = 900.0
 _MINE = "attempt.id = :attempt_id AND attempt.node_id = :node_id AND attempt.next_seq >= :next_seq"
 
 
-async def finish(session: AsyncSession, node_id: UUID, attempt_id: UUID, report: Finish) -> Finished:
+async def finish(session: AsyncSession, masks: Masks, node_id: UUID, attempt_id: UUID, report: Finish) -> Finished:
     """Accepts the end of an attempt, also a late one that nobody overtook. The same report again is answered alike.
 
     Raises 409 `log_gap` (with `next_seq`), `attempt_finished`, `attempt_superseded`, `attempt_cancelled`; 404.
     """
     digest = hashlib.sha256(msgspec.json.encode(report, order="deterministic")).digest()
-    arguments = _arguments(node_id, attempt_id, report, digest)
+    masker = await _masker(session, masks, attempt_id)
+    arguments = _arguments(node_id, attempt_id, report, digest, masker)
     adopted = False
     ended = await lifecycle.end(session, _MINE, **arguments)
     if not ended and report.result is not Result.CANCELLED:
@@ -45,11 +49,11 @@ async def finish(session: AsyncSession, node_id: UUID, attempt_id: UUID, report:
         ended = await lifecycle.end(session, _MINE, adopt=True, **arguments)
     if not ended:
         return await _answer_again(session, node_id, attempt_id, report, digest)
-    await _settle_credential(session, ended[0].credential_id, report)
+    await _settle_credential(session, ended[0].credential_id, report, arguments["error_message"])
     return Finished(ended[0].issue_status, adopted)
 
 
-def _arguments(node_id: UUID, attempt_id: UUID, report: Finish, digest: bytes) -> dict[str, Any]:
+def _arguments(node_id: UUID, attempt_id: UUID, report: Finish, digest: bytes, masker: Masker) -> dict[str, Any]:
     verdict = _verdict(report)
     return {
         "status": AttemptStatus(report.result),
@@ -61,11 +65,22 @@ def _arguments(node_id: UUID, attempt_id: UUID, report: Finish, digest: bytes) -
         "branch": report.branch,
         "base_sha": report.base_sha,
         "head_sha": report.head_sha,
-        "summary": report.summary,
+        "summary": report.summary and masker.mask(report.summary),
         "failure_code": report.failure_code,
-        "error_message": _error_message(report),
+        "error_message": _error_message(report, masker),
         "finish_digest": digest,
     }
+
+
+async def _masker(session: AsyncSession, masks: Masks, attempt_id: UUID) -> Masker:
+    row = (
+        await session.execute(
+            select(Credential.id, Credential.secret, Credential.secret_key_id)
+            .join(Attempt, Attempt.credential_id == Credential.id)
+            .where(Attempt.id == attempt_id)
+        )
+    ).one_or_none()
+    return masks.of(*row) if row else masks.of(None, None, None)
 
 
 def _verdict(report: Finish) -> Verdict:
@@ -83,13 +98,17 @@ def _wait_s(report: Finish) -> float:
     return (report.retry_after_s or _QUOTA_COOLDOWN_S) if report.failure_code is FailureCode.QUOTA else 0.0
 
 
-def _error_message(report: Finish) -> str | None:
-    if report.error_message or report.result is Result.SUCCEEDED:
-        return report.error_message
+def _error_message(report: Finish, masker: Masker) -> str | None:
+    if report.error_message:
+        return masker.mask(report.error_message)
+    if report.result is Result.SUCCEEDED:
+        return None
     return f"The node reported {report.failure_code or report.result}."
 
 
-async def _settle_credential(session: AsyncSession, credential_id: UUID | None, report: Finish) -> None:
+async def _settle_credential(
+    session: AsyncSession, credential_id: UUID | None, report: Finish, reason: str | None
+) -> None:
     if credential_id is None or report.result is not Result.FAILED:
         return
     if report.failure_code is FailureCode.QUOTA:
@@ -107,7 +126,7 @@ async def _settle_credential(session: AsyncSession, credential_id: UUID | None, 
                 UPDATE credential SET is_disabled = true, disabled_reason = :reason, updated_at = clock_timestamp()
                 WHERE id = :id AND NOT is_disabled
             """),
-            {"id": credential_id, "reason": (_error_message(report) or "")[:500]},
+            {"id": credential_id, "reason": (reason or "")[:500]},
         )
 
 

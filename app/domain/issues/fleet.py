@@ -9,20 +9,25 @@ from app.db.engine import Database
 from app.domain.issues import log_append
 from app.domain.issues.dispatch import Dispatch
 from app.domain.issues.log_append import Append
+from app.domain.issues.masking import Masks
 from app.protocol import LogAnswer
 from app.settings import Settings
+from app.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     dispatch: Dispatch
     logs: Batcher[Append, LogAnswer]
+    masks: Masks
 
 
-def assemble(db: Database, settings: Settings) -> Fleet:
+def assemble(db: Database, settings: Settings, vault: Vault) -> Fleet:
+    masks = Masks(vault)
     return Fleet(
         dispatch=Dispatch(db, settings),
-        logs=Batcher(lambda appends: log_append.flush(db.fleet, appends), at_once=64),
+        logs=Batcher(lambda appends: log_append.flush(db.fleet, masks, appends), at_once=64),
+        masks=masks,
     )
 
 

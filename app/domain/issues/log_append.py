@@ -5,17 +5,18 @@ many the server has. Batches that arrive while a flush is in flight are stored t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any, overload
 from uuid import UUID
 
 import asyncpg
 
 from app.db.base import new_id
+from app.domain.credentials.redaction import Masker
 from app.domain.issues import lifecycle
+from app.domain.issues.masking import Masks, masked_outputs
 from app.errors import AppError, Conflict, NotFound, Unauthorized
-from app.protocol import Action, AttemptStatus, IssueStatus, LogAnswer, LogBatch, LogEntry
+from app.protocol import Action, AttemptStatus, IssueStatus, LogAnswer, LogBatch, LogEntry, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +26,40 @@ class Append:
     batch: LogBatch
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The entry stored last: a secret may begin in it and end in the next."""
+
+    id: UUID
+    entry: LogEntry
+
+
 @dataclass(slots=True)
 class _Open:
     row: asyncpg.Record
     next_seq: int
+    last: _Last | None
     refusal: AppError | None = None
 
 
+@dataclass(slots=True)
+class _Stored:
+    rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    mended: dict[UUID, str | None] = field(default_factory=dict[UUID, str | None])
+    """Entries that were stored before and turn out to hold the beginning of a secret."""
+
+
 _LOCK = """
-SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.next_seq, attempt.status, attempt.credential_id,
-    attempt.cancel_requested_at IS NOT NULL AS wants_cancel
+SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.next_seq, attempt.status,
+    attempt.cancel_requested_at IS NOT NULL AS wants_cancel,
+    attempt.credential_id, credential.secret, credential.secret_key_id,
+    last.id AS last_id, last.step_name AS last_step, last.output AS last_output
 FROM unnest($1::uuid[], $2::bytea[]) AS call (attempt_id, token_hash)
 JOIN attempt ON attempt.id = call.attempt_id
 JOIN node ON node.id = attempt.node_id AND node.token_hash = call.token_hash
+LEFT JOIN credential ON credential.id = attempt.credential_id
+LEFT JOIN workflowlog AS last ON attempt.credential_id IS NOT NULL
+    AND last.attempt_id = attempt.id AND last.seq = attempt.next_seq - 1
 ORDER BY attempt.id FOR NO KEY UPDATE OF attempt
 """
 # A lost attempt may still be written to while nobody has claimed its issue since; FOR SHARE holds such a claim off.
@@ -49,37 +71,47 @@ ORDER BY attempt.id FOR SHARE OF issue
 _INSERT = """
 INSERT INTO workflowlog (id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message,
                          duration_ms, created_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[],
+SELECT id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message, duration_ms,
+    coalesce(created_at, clock_timestamp())
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::text[], $11::bigint[], $12::timestamptz[])
+    AS entry (id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message, duration_ms,
+              created_at)
 """
 _ADVANCE = """
 UPDATE attempt SET next_seq = done.next_seq FROM unnest($1::uuid[], $2::int[]) AS done (id, next_seq)
 WHERE attempt.id = done.id
 """
 _LIVE = {AttemptStatus.OFFERED, AttemptStatus.RUNNING}
+_MEND = """
+UPDATE workflowlog SET output = mended.output FROM unnest($1::uuid[], $2::text[]) AS mended (id, output)
+WHERE workflowlog.id = mended.id
+"""
 _KNOWN_TOKENS = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
 
 
-async def flush(pool: asyncpg.Pool, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
+async def flush(pool: asyncpg.Pool, masks: Masks, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
     """Answers every batch, in order; commits before it returns."""
     async with pool.acquire() as connection, connection.transaction():
         attempts = await _lock(connection, appends)
         strangers = [append.token_hash for append in appends if append.attempt_id not in attempts]
         known = {row[0] for row in await connection.fetch(_KNOWN_TOKENS, strangers)} if strangers else set[bytes]()
-        stored: list[tuple[Any, ...]] = []
+        stored = _Stored()
         answers: list[LogAnswer | AppError] = []
         for append in appends:
             attempt = attempts.get(append.attempt_id)
             if attempt is not None:
-                answers.append(_accept(attempt, append.batch, stored))
+                answers.append(_accept(attempt, append.batch, masks, stored))
             elif append.token_hash in known:
                 answers.append(NotFound("This node has no such attempt."))
             else:
                 answers.append(Unauthorized("The node token is unknown; register again."))
-        if stored:
-            await connection.execute(_INSERT, *(list(column) for column in zip(*stored, strict=True)))
+        if stored.rows:
+            await connection.execute(_INSERT, *(list(column) for column in zip(*stored.rows, strict=True)))
             grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.row["next_seq"]]
             await connection.execute(_ADVANCE, [a.row["id"] for a in grown], [a.next_seq for a in grown])
+        if stored.mended:
+            await connection.execute(_MEND, list(stored.mended), list(stored.mended.values()))
         return answers
 
 
@@ -87,7 +119,7 @@ async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> di
     rows = await connection.fetch(
         _LOCK, [append.attempt_id for append in appends], [append.token_hash for append in appends]
     )
-    attempts: dict[UUID, _Open] = {row["id"]: _Open(row, row["next_seq"]) for row in rows}
+    attempts: dict[UUID, _Open] = {row["id"]: _Open(row, row["next_seq"], _last(row)) for row in rows}
     ended = [row["id"] for row in rows if row["status"] not in _LIVE]
     for row in await connection.fetch(_LATE, ended) if ended else []:
         if not row["is_open"]:
@@ -98,7 +130,13 @@ async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> di
     return attempts
 
 
-def _accept(attempt: _Open, batch: LogBatch, stored: list[tuple[Any, ...]]) -> LogAnswer | AppError:
+def _last(row: asyncpg.Record) -> _Last | None:
+    if row["last_id"] is None:
+        return None
+    return _Last(row["last_id"], LogEntry(row["last_step"], StepStatus.RUNNING, output=row["last_output"]))
+
+
+def _accept(attempt: _Open, batch: LogBatch, masks: Masks, stored: _Stored) -> LogAnswer | AppError:
     if attempt.refusal is not None:
         return attempt.refusal
     if batch.first_seq > attempt.next_seq:
@@ -107,27 +145,39 @@ def _accept(attempt: _Open, batch: LogBatch, stored: list[tuple[Any, ...]]) -> L
             code="log_gap",
             next_seq=attempt.next_seq,
         )
-    now = datetime.now(UTC)
-    for entry in batch.entries[attempt.next_seq - batch.first_seq :]:
-        stored.append(_row(attempt, entry, now))
+    entries = batch.entries[attempt.next_seq - batch.first_seq :]
+    masker = masks.of(attempt.row["credential_id"], attempt.row["secret"], attempt.row["secret_key_id"])
+    for entry, output in zip(entries, _masked(attempt, entries, masker, stored), strict=True):
+        stored.rows.append(_row(attempt, entry, masker, output))
         attempt.next_seq += 1
+        if attempt.row["credential_id"] is not None:
+            attempt.last = _Last(stored.rows[-1][0], LogEntry(entry.step_name, entry.status, output=output))
     return LogAnswer(attempt.next_seq, Action.CANCEL if attempt.row["wants_cancel"] else Action.CONTINUE)
 
 
-def _row(attempt: _Open, entry: LogEntry, now: datetime) -> tuple[Any, ...]:
+def _masked(attempt: _Open, entries: Sequence[LogEntry], masker: Masker, stored: _Stored) -> list[str | None]:
+    if attempt.last is None:
+        return masked_outputs(masker, entries)
+    before, *outputs = masked_outputs(masker, [attempt.last.entry, *entries])
+    if before != attempt.last.entry.output:
+        stored.mended[attempt.last.id] = before
+    return outputs
+
+
+def _row(attempt: _Open, entry: LogEntry, masker: Masker, output: str | None) -> tuple[Any, ...]:
     return (
         new_id(),
         attempt.row["issue_id"],
         attempt.row["id"],
         attempt.row["node_id"],
         attempt.next_seq,
-        storable(entry.step_name),
+        storable(masker.mask(entry.step_name)),
         entry.status,
-        storable(entry.command),
-        storable(entry.output),
-        storable(entry.error_message),
+        storable(entry.command and masker.mask(entry.command)),
+        storable(output),
+        storable(entry.error_message and masker.mask(entry.error_message)),
         entry.duration_ms,
-        entry.created_at or now,
+        entry.created_at,
     )
 
 

@@ -88,10 +88,15 @@ class AttemptController(Controller):
 
     @post("/finish", status_code=HTTP_200_OK, operation_id="finish_attempt")
     async def finish(
-        self, session: Session, node: CurrentNode, attempt_id: FromPath[UUID], data: JSONBody[Finish]
+        self,
+        session: Session,
+        node: CurrentNode,
+        fleet: CurrentFleet,
+        attempt_id: FromPath[UUID],
+        data: JSONBody[Finish],
     ) -> Finished:
         """Report the end. The same report again is answered alike."""
-        return await finishing.finish(session, node.id, attempt_id, data)
+        return await finishing.finish(session, fleet.masks, node.id, attempt_id, data)
 
     @post("/release", status_code=HTTP_200_OK, operation_id="release_attempt")
     async def release(
