@@ -3,10 +3,13 @@
 import asyncio
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from alembic.util import CommandError
 
 from app import logs, serving
 from app import settings as app_settings
@@ -14,7 +17,11 @@ from app.agent import runner
 from app.agent import settings as agent_settings
 from app.agent.runner import AgentStopped
 from app.agent.settings import AgentSettingsError
+from app.db import adopt as adoption
+from app.db import authoring, drawing
+from app.db import migrate as database
 from app.settings import Settings, SettingsError
+from app.vault import existing_keys
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -22,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def main() -> None:
     try:
         app()
-    except (SettingsError, AgentSettingsError, AgentStopped) as problem:
+    except (SettingsError, AgentSettingsError, AgentStopped, CommandError) as problem:
         sys.exit(f"nodeyard: {problem}")
 
 
@@ -85,3 +92,73 @@ def agent(
         drain_within_s=drain_within,
     )
     asyncio.run(runner.run(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest revision."""
+    with _ready_settings() as settings:
+        asyncio.run(database.upgrade(_url(settings), keys=existing_keys(settings)))
+    print(f"The database is at {database.head()}.")
+
+
+@app.command()
+def adopt(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do what the plan says.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")] = False,
+) -> None:
+    """Take over the database of an existing installation, as one transaction; without --yes, only say what is there."""
+    with _ready_settings() as settings:
+        found = asyncio.run(database.with_connection(_url(settings), adoption.look))
+        for line in adoption.describe(found):
+            print(f"-- {line}" if dry_run else line)
+        if found.kind == "unknown":
+            raise adoption.NotAdopted("The database was not adopted.")
+        if dry_run:
+            print(adoption.sql(found))
+        elif yes and found.kind != "ours":
+            keys = existing_keys(settings)
+            asyncio.run(database.with_connection(_url(settings), lambda each: adoption.act(each, keys, print)))
+            print(f"The database is at {database.head()}.")
+        elif found.kind != "ours":
+            print("Back up the database, stop the old server, and run this again with --yes.")
+
+
+@app.command()
+def migration(message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
+    """Write the next revision from what the models have and the newest revision has not."""
+    if not message.strip():
+        raise SettingsError('Say what the revision does: make migration m="…".')
+    with _ready_settings() as settings:
+        print(asyncio.run(authoring.write_revision(_url(settings), message)))
+
+
+@app.command()
+def drift() -> None:
+    """Fail when the migrations do not make what the models say."""
+    with _ready_settings() as settings:
+        found = asyncio.run(authoring.drift(_url(settings)))
+    if found:
+        raise SettingsError("Models and migrations differ:\n  " + "\n  ".join(found))
+    print("Models and migrations agree.")
+
+
+@app.command()
+def diagram(files: Annotated[list[Path], typer.Argument(help="Documents with a diagram between its marks.")]) -> None:
+    """Draw the tables of the models anew in the given documents."""
+    for file in files:
+        file.write_text(drawing.redraw(file.read_text()))
+
+
+@contextmanager
+def _ready_settings() -> Generator[Settings]:
+    """The settings with a DATABASE_URL that answers: the embedded database runs as long as the block."""
+    with serving.database(app_settings.read(os.environ)) as (settings, _):
+        logs.configure(settings)
+        yield settings
+
+
+def _url(settings: Settings) -> str:
+    assert settings.database_url is not None  # noqa: S101 - `serving.database` has set it.
+    return settings.database_url

@@ -93,6 +93,14 @@ def open_vault(settings: Settings) -> Vault:
     return Vault(settings.secret_keys or (_development_key(settings.home),))
 
 
+def existing_keys(settings: Settings) -> tuple[str, ...]:
+    """The keys of `open_vault`, without making one: nothing when there is none yet."""
+    path = settings.home / "secret.key"
+    if settings.secret_keys or not path.exists():
+        return settings.secret_keys
+    return (path.read_text(),)
+
+
 def _development_key(home: Path) -> str:
     path = home / "secret.key"
     home.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from alembic import context
 
 from app import settings
 from app.db import migrate, revisions
+from app.vault import existing_keys
 
 if context.is_offline_mode():
     revisions.print_sql(context)
@@ -17,5 +18,5 @@ elif "connection" in context.config.attributes:
     revisions.run_on(context.config.attributes["connection"], context)
 else:
     known = settings.read(os.environ)
-    context.config.attributes["keys"] = known.secret_keys
+    context.config.attributes["keys"] = existing_keys(known)
     migrate.run_standalone(known, lambda each: revisions.run_on(each, context))

@@ -85,14 +85,16 @@ async def with_connection(url: str, act: Callable[[Connection], Result]) -> Resu
         await engine.dispose()
 
 
-def sql(revisions: str, *, down: bool = False) -> str:
+def sql(revisions: str, *, down: bool = False, one_transaction: bool = False) -> str:
     """What `alembic upgrade <revisions> --sql` prints: a script for psql. `revisions` may be a range, as `a:b`."""
     printed = StringIO()
-    made = config()
+    made = config(one_transaction=one_transaction)
     made.output_buffer = printed
     (command.downgrade if down else command.upgrade)(made, revisions, sql=True)
     return printed.getvalue()
 
 
-def revision_count() -> int:
-    return sum(1 for _ in ScriptDirectory.from_config(config()).walk_revisions())
+def revisions_after(revision: str) -> list[str]:
+    """Newest first."""
+    walked = ScriptDirectory.from_config(config()).walk_revisions(revision, "head")
+    return [each.revision for each in walked if each.revision != revision]

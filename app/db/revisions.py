@@ -57,17 +57,18 @@ def run_on(connection: Connection, context: EnvironmentContext) -> None:
     if context.get_context().opts.get("dont_mutate"):
         context.run_migrations()
         return
-    with _migration_lock(connection):
+    with migration_lock(connection):
         _retry(connection, context)
 
 
 def print_sql(context: EnvironmentContext) -> None:
+    one = bool(context.config.attributes.get("one_transaction"))
     _configure(
         context,
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
         literal_binds=True,
-        one_transaction=False,
+        one_transaction=one,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -81,9 +82,8 @@ def _retry(connection: Connection, context: EnvironmentContext) -> None:
                 context.run_migrations()
         except DBAPIError as problem:
             connection.rollback()
-            if _sqlstate(problem) == _RAISED:
-                raise MigrationRefused(str(problem.orig).split(": ", 1)[-1]) from problem
-            if _sqlstate(problem) not in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}:
+            refuse_if_raised(problem)
+            if not is_lock_refused(problem):
                 raise
             log.info("A table is in use; trying again (%d of %d).", attempt + 1, LOCK_ATTEMPTS)
             # Long enough for the traffic that queued behind us to pass before we queue again.
@@ -95,7 +95,7 @@ def _retry(connection: Connection, context: EnvironmentContext) -> None:
 
 
 @contextmanager
-def _migration_lock(connection: Connection) -> Generator[None]:
+def migration_lock(connection: Connection) -> Generator[None]:
     """Waits by asking again: a transaction that waited would itself hold up a concurrent index build."""
     connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
     connection.commit()
@@ -159,6 +159,16 @@ def _name_next_revision(context: MigrationContext, _: object, directives: list[M
     slug = re.sub(r"[^a-z0-9]+", "_", script.message.lower()).strip("_")
     # Alembic keeps the id in varchar(32).
     script.rev_id = f"{number:03d}_{slug}"[:32].rstrip("_")
+
+
+def refuse_if_raised(problem: DBAPIError) -> None:
+    """Raises `MigrationRefused` with the message that a revision raised, if that is the problem."""
+    if _sqlstate(problem) == _RAISED:
+        raise MigrationRefused(str(problem.orig).split(": ", 1)[-1]) from problem
+
+
+def is_lock_refused(problem: DBAPIError) -> bool:
+    return _sqlstate(problem) in {_LOCK_NOT_AVAILABLE, _DEADLOCK_DETECTED}
 
 
 def _sqlstate(problem: DBAPIError) -> str | None:

@@ -1,10 +1,5 @@
 """Both shapes of existing installations and an empty database end as the same schema, with every value in it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import asyncpg
 import pytest
 from sqlalchemy import Connection
@@ -12,22 +7,9 @@ from sqlalchemy import Connection
 from app.db import migrate, shape
 from app.db.metadata import METADATA
 from tests.migrations import shapes
+from tests.migrations.commands import run
 from tests.migrations.conftest import MakeDatabase, Server
 from tests.migrations.shapes import connected, key
-
-PROJECT = Path(__file__).parents[2]
-
-
-def alembic(url: str, *words: str, keys: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """The plain command, as the documents have it."""
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "alembic"), *words],
-        cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": url, "NODEYARD_SECRET_KEYS": ",".join(keys)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 async def read_shape(url: str) -> shape.Shape:
@@ -51,14 +33,14 @@ async def test_literal_procedure_ends_in_the_fresh_schema(legacy: str, make_data
     async with connected(legacy) as connection:
         await connection.execute("DELETE FROM alembic_version")
     for words in (["stamp", "001_initial_schema"], ["upgrade", "head"]):
-        done = alembic(legacy, *words)
+        done = run("alembic", legacy, *words)
         assert done.returncode == 0, done.stderr
     assert (await read_shape(legacy)).differences(await read_shape(await make_database("fresh"))) == []
 
 
 async def test_upgrade_of_a_stamped_first_shape_needs_nothing_else(make_database: MakeDatabase) -> None:
     url = await make_database(shapes.A)
-    done = alembic(url, "upgrade", "head")
+    done = run("alembic", url, "upgrade", "head")
     assert done.returncode == 0, done.stderr
     assert (await read_shape(url)).differences(await read_shape(await make_database("fresh"))) == []
 
@@ -123,7 +105,7 @@ async def test_new_log_entries_come_behind_old_ones(upgraded: str) -> None:
     async with connected(upgraded) as sql:
         newest = await sql.fetchval("SELECT max(position) FROM workflowlog")
         position = await sql.fetchval(
-            "INSERT INTO workflowlog (id, issue_id, step_name, status) VALUES ($1, $2, 'a', 'failed') RETURNING position",
+            "INSERT INTO workflowlog (id, issue_id, step_name, status) VALUES ($1, $2, 'a', 'b') RETURNING position",
             key("new"),
             key("done"),
         )
@@ -147,5 +129,5 @@ async def test_deleting_a_user_takes_everything_of_theirs(upgraded: str, person:
 
 
 def test_plain_alembic_finds_no_drift(newest_server: Server, database_url: str) -> None:
-    done = alembic(database_url, "check")
+    done = run("alembic", database_url, "check")
     assert done.returncode == 0, done.stderr

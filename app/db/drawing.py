@@ -1,0 +1,40 @@
+"""The tables of the models as a Mermaid diagram, which Markdown viewers draw."""
+
+import re
+
+from sqlalchemy import Column, Table
+
+from app.db.metadata import METADATA
+
+BEGIN, END = "<!-- diagram: make diagram -->", "<!-- end of diagram -->"
+
+
+def redraw(document: str) -> str:
+    """The document with the diagram between its marks drawn anew; a document without marks stays as it is."""
+    drawn = f"{BEGIN}\n```mermaid\n{diagram()}\n```\n{END}"
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: drawn, document, flags=re.DOTALL)
+
+
+def diagram() -> str:
+    lines = ["erDiagram"]
+    for table in METADATA.sorted_tables:
+        lines += [f"    {table.name} {{", *(f"        {_column(each)}" for each in table.columns), "    }"]
+    for table in METADATA.sorted_tables:
+        lines += [_relation(table, each) for each in table.columns if each.foreign_keys]
+    return "\n".join(lines)
+
+
+def _column(column: Column[object]) -> str:
+    kind = re.sub(r"\W+", "_", str(column.type).lower()).strip("_")
+    marks = ", ".join(
+        mark
+        for mark, holds in (("PK", column.primary_key), ("FK", column.foreign_keys), ("UK", column.unique))
+        if holds
+    )
+    return f"{kind} {column.name} {marks}".rstrip()
+
+
+def _relation(table: Table, column: Column[object]) -> str:
+    """`||`: always one; `|o`: perhaps none; `o{`: any number."""
+    key = next(iter(column.foreign_keys))
+    return f"    {key.column.table.name} {'|o' if column.nullable else '||'}--o{{ {table.name} : {column.name}"
