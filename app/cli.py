@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from alembic.util import CommandError
 
-from app import logs, serving
+from app import administration, logs, serving
 from app import settings as app_settings
 from app.agent import runner
 from app.agent import settings as agent_settings
@@ -36,6 +36,11 @@ def main() -> None:
 @app.callback()
 def _group() -> None:
     """Keeps `nodeyard` a group of commands."""
+
+
+app.command("create-admin")(administration.create_admin)
+app.command("registration-key")(administration.registration_key)
+app.command("rotate-secrets")(administration.rotate_secrets)
 
 
 @app.command()

@@ -10,11 +10,13 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import asyncpg
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar
 from msgspec.structs import replace
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import logs
 from app.asgi import create_app
@@ -30,17 +32,11 @@ _PR_SET_PDEATHSIG = 1
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
     """Blocks until SIGTERM or SIGINT. Raises `SettingsError` when the database is behind and may not be migrated."""
-    with database(settings) as (ready, is_embedded):
-        _serve(ready, migrate_first=migrate_first or is_embedded)
+    with database(settings, migrate_first=migrate_first) as ready:
+        _serve(ready)
 
 
-def _serve(settings: Settings, *, migrate_first: bool) -> None:
-    if migrate_first:
-        asyncio.run(migrate.upgrade(_url(settings), keys=settings.secret_keys))
-    elif not asyncio.run(_is_at_head(settings)):
-        raise SettingsError(
-            "The database is not at the newest revision. Run `nodeyard migrate`, or start with --migrate."
-        )
+def _serve(settings: Settings) -> None:
     _wait_for_port(settings)
     multiprocessing.set_start_method("fork", force=True)
     Server(
@@ -58,23 +54,35 @@ def _serve(settings: Settings, *, migrate_first: bool) -> None:
     ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
 
 
-async def _is_at_head(settings: Settings) -> bool:
-    db = await open_database(_url(settings))
-    try:
-        async with db.engine.connect() as connection:
-            return await migrate.is_at_head(connection)
-    finally:
-        await db.close()
-
-
 @contextmanager
-def database(settings: Settings) -> Generator[tuple[Settings, bool]]:
-    """The settings with a DATABASE_URL that answers, and whether it is the embedded one."""
+def database(settings: Settings, *, migrate_first: bool = False) -> Generator[Settings]:
+    """The settings with the URL of a database at the newest revision: the embedded one is brought there.
+
+    Raises `SettingsError` when another database cannot be reached, or is behind and may not be migrated.
+    """
     if settings.database_url is not None:
-        yield settings, False
+        asyncio.run(_require_head(settings.database_url, settings, migrate_first=migrate_first))
+        yield settings
         return
     with embedded.running(settings.home) as url:
-        yield replace(settings, database_url=url), True
+        asyncio.run(_require_head(url, settings, migrate_first=True))
+        yield replace(settings, database_url=url)
+
+
+async def _require_head(url: str, settings: Settings, *, migrate_first: bool) -> None:
+    if migrate_first:
+        await migrate.upgrade(url, keys=settings.secret_keys)
+        return
+    db = await open_database(url)
+    try:
+        async with db.engine.connect() as connection:
+            if await migrate.is_at_head(connection):
+                return
+    except (OSError, SQLAlchemyError, asyncpg.PostgresError) as problem:
+        raise SettingsError(f"The database cannot be reached: {problem}. Check DATABASE_URL.") from problem
+    finally:
+        await db.close()
+    raise SettingsError("The database is not at the newest revision. Run `nodeyard migrate`, or start with --migrate.")
 
 
 def _worker(settings: Settings) -> Litestar:
@@ -101,8 +109,3 @@ def _wait_for_port(settings: Settings) -> None:
             else:
                 return
         time.sleep(0.1)
-
-
-def _url(settings: Settings) -> str:
-    assert settings.database_url is not None  # noqa: S101 - `database` has just set it.
-    return settings.database_url
