@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -42,7 +43,19 @@ def head() -> str:
 
 async def upgrade(url: str, revision: str = "head", keys: tuple[str, ...] = ()) -> None:
     """`keys` (NODEYARD_SECRET_KEYS) let the upgrade seal secrets of older installations at once."""
-    await with_connection(url, lambda each: command.upgrade(config(connection=each, keys=keys), revision))
+
+    def act(connection: Connection) -> None:
+        found = MigrationContext.configure(connection).get_current_heads()
+        connection.rollback()
+        unknown = set(found) - _known_revisions()
+        if unknown:
+            raise CommandError(
+                f"The database says it is at {', '.join(sorted(unknown))}, which is not a revision of this version."
+                " If it is one of an older installation, run `nodeyard adopt`."
+            )
+        command.upgrade(config(connection=connection, keys=keys), revision)
+
+    await with_connection(url, act)
 
 
 async def downgrade(url: str, revision: str, keys: tuple[str, ...] = ()) -> None:
@@ -92,6 +105,10 @@ def sql(revisions: str, *, down: bool = False, one_transaction: bool = False) ->
     made.output_buffer = printed
     (command.downgrade if down else command.upgrade)(made, revisions, sql=True)
     return printed.getvalue()
+
+
+def _known_revisions() -> set[str]:
+    return {each.revision for each in ScriptDirectory.from_config(config()).walk_revisions()}
 
 
 def revisions_after(revision: str) -> list[str]:

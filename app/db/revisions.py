@@ -26,9 +26,10 @@ from app.db.metadata import METADATA
 
 LOCK_KEY = 7_310_575_174_530_102_116
 """Of `pg_advisory_lock`: held by whoever migrates."""
-LOCK_TIMEOUT_MS = 1000
-"""How long traffic may queue behind a table lock that a revision waits for."""
-LOCK_ATTEMPTS = 60
+LOCK_TIMEOUT_MS = 400
+"""How long traffic may queue behind a table lock that a revision waits for. Shorter than PostgreSQL's
+`deadlock_timeout` of 1 s, so that a revision gives way before anybody else is made to."""
+LOCK_ATTEMPTS = 120
 _LOCK_NOT_AVAILABLE = "55P03"
 _RAISED = "P0001"
 _DEADLOCK_DETECTED = "40P01"

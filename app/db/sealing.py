@@ -38,11 +38,11 @@ async def seal_clear_text(engine: AsyncEngine, vault: Vault) -> int:
     return sealed
 
 
-def seal_batch(connection: Connection, vault: Vault) -> int:
-    """In the caller's transaction; 0 when nothing is left."""
+def seal_batch(connection: Connection, vault: Vault, size: int = BATCH) -> int:
+    """At most `size` rows of each table, in the caller's transaction; 0 when nothing is left."""
     count = 0
     for table, query in _CLEAR.items():
-        for row in connection.execute(text(query), {"n": BATCH}).all():
+        for row in connection.execute(text(query), {"n": size}).all():
             sealed = vault.seal(bytes(row.secret).decode(), binding(table, row.id))
             connection.execute(text(_STORE[table]), {"id": row.id, "data": sealed.data, "key_id": sealed.key_id})
             count += 1

@@ -1,7 +1,7 @@
 """Credentials and the registration key are sealed; the key is compared by its hash
 
 Data: with NODEYARD_SECRET_KEYS set, secrets are encrypted here; without, and with --sql, they stay in clear text until
-the first server start seals them. The last four characters of secrets of eight and more stay readable.
+the first server start seals them. The last four characters of secrets of twelve and more stay readable.
 Going down needs the keys, and refuses before it changes anything when they do not open every secret.
 
 Revision ID: 004_sealed_secrets
@@ -32,7 +32,7 @@ ALTER TABLE credential
     ADD COLUMN cooldown_until timestamptz,
     ADD COLUMN last_used_at timestamptz,
     ADD COLUMN max_running integer""")
-    op.execute("UPDATE credential SET pat_last4 = CASE WHEN char_length(pat) >= 8 THEN right(pat, 4) ELSE '' END")
+    op.execute("UPDATE credential SET pat_last4 = CASE WHEN char_length(pat) >= 12 THEN right(pat, 4) ELSE '' END")
     # A new type and not a new column: the rewrite leaves no clear text behind in a dropped column.
     op.execute("ALTER TABLE credential ALTER COLUMN pat TYPE bytea USING convert_to(pat, 'UTF8')")
     op.execute("ALTER TABLE credential RENAME COLUMN pat TO secret")

@@ -1,8 +1,8 @@
 """What the operators' API keeps: failures at the doors, counters, and what searches read
 
 Data: the counters start with what the tables hold; issues become searchable in 011.
-Going down forgets the counters, the search and who was slowed down; all of it is made anew on the way up, but for
-what was spent on issues that were deleted.
+Going down forgets the counters, the search and who was slowed down; all of it is made anew on the way up. What was
+spent on issues that were deleted is kept.
 
 Revision ID: 010_operators
 Revises: 009_indexes
@@ -11,6 +11,8 @@ Revises: 009_indexes
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+
+from app.db.revision_steps import KEPT, give_back, keep
 
 revision = "010_operators"
 down_revision = "009_indexes"
@@ -183,6 +185,7 @@ def upgrade() -> None:
     # The triggers' lock holds writers off until the commit, so nothing is counted twice or not at all.
     op.execute(COUNT_ISSUES)
     op.execute(COUNT_USAGE)
+    give_back("usage_tally", f"INSERT INTO usage_tally SELECT * FROM {KEPT}.usage_tally")
 
 
 def _create_counters() -> None:
@@ -208,7 +211,25 @@ def _create_counters() -> None:
     )
 
 
+# What was spent on issues that are gone: the counters less what their rows can be counted from again.
+SPENT_ON_DELETED_ISSUES = """
+SELECT owner_id, project_id, credential_id, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+    sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_tokens) AS cache_write_tokens,
+    sum(cost_usd) AS cost_usd
+FROM (
+    SELECT * FROM usage_tally
+    UNION ALL
+    SELECT issue.owner_id, issue.project_id, attempt.credential_id, -input_tokens, -output_tokens, -cache_read_tokens,
+        -cache_write_tokens, -cost_usd
+    FROM attempt_usage JOIN attempt ON attempt.id = attempt_id JOIN issue ON issue.id = issue_id
+) AS spent
+GROUP BY 1, 2, 3
+HAVING sum(input_tokens) <> 0 OR sum(output_tokens) <> 0 OR sum(cache_read_tokens) <> 0
+    OR sum(cache_write_tokens) <> 0 OR sum(cost_usd) <> 0"""
+
+
 def downgrade() -> None:
+    keep("usage_tally", SPENT_ON_DELETED_ISSUES)
     for table, trigger in (
         ("issue", "tally_insert"),
         ("issue", "tally_update"),
