@@ -18,6 +18,7 @@ from app.background import Loops
 from app.db import sealing
 from app.db.engine import Database, open_database
 from app.domain.accounts import bootstrap
+from app.domain.dashboard.feed import Feed
 from app.domain.issues import fleet
 from app.domain.issues.fleet import Fleet
 from app.domain.issues.node_api import AttemptController, ClaimController
@@ -56,6 +57,8 @@ def create_app(settings: Settings) -> Litestar:
             "paging": Provide(deps.provide_paging, sync_to_thread=False),
             "node": Provide(deps.provide_node),
             "token": Provide(deps.provide_node_token, sync_to_thread=False),
+            "feed": Provide(_feed, sync_to_thread=False),
+            "stopping": Provide(_stopping, sync_to_thread=False),
             "fleet": Provide(_fleet, sync_to_thread=False),
             "roll_call": Provide(_roll_call, sync_to_thread=False),
         },
@@ -78,6 +81,14 @@ def _database(state: State) -> Database:
     return state.db
 
 
+def _feed(state: State) -> Feed:
+    return state.feed
+
+
+def _stopping(state: State) -> asyncio.Event:
+    return state.stopping
+
+
 def _fleet(state: State) -> Fleet:
     return state.fleet
 
@@ -94,14 +105,23 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
         with shutdown.watching() as stopping:
             db = await open_database(settings.database_url)
             crew, roll_call = fleet.assemble(db, settings, vault), RollCall(db, settings)
+            feed = Feed(db)
             app.state.update(
-                {"db": db, "stopping": stopping, "fleet": crew, "roll_call": roll_call, "notices": db.notices}
+                {
+                    "feed": feed,
+                    "db": db,
+                    "stopping": stopping,
+                    "fleet": crew,
+                    "roll_call": roll_call,
+                    "notices": db.notices,
+                }
             )
             try:
                 await sealing.seal_clear_text(db.engine, vault)
                 await _prepare(db, settings, vault)
                 async with Loops() as loops:
                     loops.every(0, "dispatch", crew.dispatch.run)
+                    loops.every(0, "events", feed.run)
                     loops.every(0, "notices", db.notices.run)
                     loops.every(0, "stop", _on(stopping, crew.dispatch.close))
                     loops.every(TICK_S, "upkeep", Upkeep(db, settings, crew.dispatch, roll_call).run_once)

@@ -1,5 +1,6 @@
 """What a handler may ask for by name: session, settings, vault, viewer, node."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -56,6 +57,7 @@ Db = NamedDependency[Database]
 CurrentViewer = NamedDependency[Viewer]
 Visitor = NamedDependency[Viewer]
 CurrentNode = NamedDependency[CallingNode]
+Stopping = NamedDependency[asyncio.Event]
 CurrentPaging = NamedDependency[Paging]
 NodeToken = NamedDependency[bytes]
 
@@ -137,6 +139,21 @@ async def viewer_of(session: AsyncSession, token: str, address: str) -> Viewer:
             update(AccessToken).where(AccessToken.id == row[3], _UNNOTED).values(last_used_at=func.now())
         )
     return Viewer(row[0], row[1], row[2], row[3], address)
+
+
+async def is_still_valid(db: Database, viewer: Viewer) -> bool:
+    """Whether the session or token that a stream began with still stands, with the same rights."""
+    async with db.sessions() as session:
+        known = await session.scalar(
+            select(User.is_superuser)
+            .join(AccessToken, AccessToken.user_id == User.id)
+            .where(
+                AccessToken.id == viewer.token_id,
+                or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
+                User.is_active,
+            )
+        )
+    return known == viewer.is_superuser
 
 
 def provide_paging(

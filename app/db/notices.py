@@ -9,8 +9,8 @@ import asyncio
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import asyncpg
@@ -19,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 CHANNEL = "nodeyard"
+DELETED = "deleted"
+"""The subject is `<type> <id> <owner's id>`."""
 _APART_S = 0.01
 _RECONNECT_S = 1.0
 _PAYLOAD_MAX_BYTES = 7500  # PostgreSQL takes less than 8000.
@@ -38,6 +40,17 @@ class Notices:
 
     def subscribe(self, kind: str, subscriber: Subscriber) -> None:
         self._subscribers[kind].append(subscriber)
+
+    @contextmanager
+    def listening(self, subscribers: Mapping[str, Subscriber]) -> Generator[None]:
+        """Subscribes to several kinds for as long as the block lasts."""
+        for kind, subscriber in subscribers.items():
+            self.subscribe(kind, subscriber)
+        try:
+            yield
+        finally:
+            for kind, subscriber in subscribers.items():
+                self._subscribers[kind].remove(subscriber)
 
     def post(self, kind: str, subject: str = "") -> None:
         """Call it after the commit. Repeated subjects are sent once."""
@@ -84,7 +97,7 @@ class Notices:
                 self._tell(kind, subject)
 
     def _tell(self, kind: str, subject: str | None) -> None:
-        for subscriber in self._subscribers[kind]:
+        for subscriber in tuple(self._subscribers[kind]):
             subscriber(subject)
 
     def _tell_of_gap(self) -> None:

@@ -5,7 +5,9 @@ from litestar.types import ControllerRouterHandler
 from app.domain.accounts.controllers import AuthController, UserController
 from app.domain.audit.controllers import AuditController
 from app.domain.credentials.controllers import CredentialController
+from app.domain.dashboard.controllers import DashboardController
 from app.domain.issues.controllers import IssueController
+from app.domain.issues.log_controllers import LogController
 from app.domain.nodes.controllers import NodeController, RegistrationKeyController
 from app.domain.projects.controllers import ProjectController
 from app.domain.prompts.controllers import PromptController
@@ -22,4 +24,6 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     NodeController,
     RegistrationKeyController,
     IssueController,
+    LogController,
+    DashboardController,
 ]

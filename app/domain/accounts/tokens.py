@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.base import new_id
 from app.db.models.accounts import AccessToken
+from app.domain.accounts.notices import rights_changed
 from app.tokens import Prefix, digest, mint
 
 SESSION_LASTS = timedelta(days=14)
@@ -32,17 +33,23 @@ async def create_token(session: AsyncSession, user_id: UUID, name: str, lasts: t
 
 
 async def end(session: AsyncSession, token_id: UUID) -> None:
-    await session.execute(delete(AccessToken).where(AccessToken.id == token_id))
+    owner_id = await session.scalar(
+        delete(AccessToken).where(AccessToken.id == token_id).returning(AccessToken.user_id)
+    )
+    if owner_id is not None:
+        rights_changed(session, owner_id)
 
 
 async def end_sessions(session: AsyncSession, user_id: UUID) -> None:
     """After a change of password: whoever logged in with the old one is out. Scripts' tokens stay."""
     await session.execute(delete(AccessToken).where(AccessToken.user_id == user_id, AccessToken.kind == "session"))
+    rights_changed(session, user_id)
 
 
 async def end_all(session: AsyncSession, user_id: UUID) -> None:
     """After deactivation: also when the person is let in again, they start anew."""
     await session.execute(delete(AccessToken).where(AccessToken.user_id == user_id))
+    rights_changed(session, user_id)
 
 
 async def forget_expired(session: AsyncSession) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.crud import given, lock_or_404
 from app.db.models.accounts import User
 from app.domain.accounts import passwords, tokens
+from app.domain.accounts.notices import rights_changed
 from app.domain.accounts.schemas import NewUser, OwnChange, UserChange
 from app.errors import Conflict, NotFound
 
@@ -47,6 +48,8 @@ async def change(session: AsyncSession, user_id: UUID, body: UserChange | OwnCha
     if password is not None:
         user.hashed_password = await passwords.hashed(password)
         await tokens.end_sessions(session, user_id)
+    if fields.get("is_superuser") is False:
+        rights_changed(session, user_id)
     if fields.get("is_active") is False:
         await tokens.end_all(session, user_id)
     await session.flush()
@@ -59,6 +62,7 @@ async def delete(session: AsyncSession, user_id: UUID) -> str:
     await _require_another_superuser(session, user_id)
     user = await lock_or_404(session, User, user_id)
     await session.delete(user)
+    rights_changed(session, user_id)
     await session.flush()
     return user.email
 

@@ -1,6 +1,6 @@
 """Secrets at rest: how a credential's is stored, and how all of them move to a new key."""
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.engine import Database
@@ -64,8 +64,3 @@ async def _rotate_registration_key(session: AsyncSession, vault: Vault) -> int:
     sealed = vault.seal(secret, REGISTRATION_KEY_BINDING)
     row.secret, row.secret_key_id = sealed.data, sealed.key_id
     return 1
-
-
-async def count_unsealed(session: AsyncSession) -> int:
-    """Clear text that an upgrade without keys left behind."""
-    return await session.scalar(select(func.count()).where(Credential.secret_key_id.is_(None))) or 0

@@ -1,33 +1,33 @@
-from typing import Annotated
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from litestar import Controller, delete, get, patch, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec import Meta
+from litestar.status_codes import HTTP_200_OK
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import get_or_404, given, lock_or_404, page, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.work import Attempt, Issue
-from app.deps import Config, CurrentPaging, CurrentViewer, Session
+from app.deps import Config, CurrentPaging, CurrentViewer, Session, Viewer
 from app.domain.audit.recording import record
-from app.domain.issues import queries, writing
+from app.domain.issues import lifecycle, queries, writing
 from app.domain.issues.filters import CurrentFilters, provide_filters
+from app.domain.issues.notices import issue_deleted
 from app.domain.issues.schemas import (
     AttemptPage,
     CreatedIssues,
     IssueChange,
     IssueOut,
     IssuePage,
-    LogOut,
-    LogPage,
     NewIssue,
     NewIssues,
+    Rejection,
 )
 
 BULK_BODY_MAX_BYTES = 8 * 1024 * 1024
-Seq = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 
 
 class IssueController(Controller):
@@ -87,6 +87,7 @@ class IssueController(Controller):
         """Its attempts and logs go too; a node that works on it is told to stop."""
         issue = await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
         await session.delete(issue)
+        issue_deleted(session, issue_id, issue.owner_id)
         ring(session)
         await record(session, viewer, "issue.delete", "issue", issue_id, title=issue.title)
 
@@ -101,17 +102,45 @@ class IssueController(Controller):
         shown = {attempt.id: attempt for attempt in await queries.with_usage(session, found.rows)}
         return found.as_page(AttemptPage, lambda row: shown[row.id])
 
-    @get("/{issue_id:uuid}/logs")
-    async def list_logs(
-        self,
-        session: Session,
-        viewer: CurrentViewer,
-        paging: CurrentPaging,
-        issue_id: FromPath[UUID],
-        attempt_id: FromQuery[UUID | None] = None,
-        after: FromQuery[UUID | Seq | None] = None,
-    ) -> LogPage:
-        """Oldest first. `after`: the id of an entry, or a `seq`; answers what came behind it."""
-        await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
-        found = await queries.list_logs(session, issue_id, attempt_id, after, paging)
-        return found.as_page(LogPage, lambda row: shaped(row, LogOut))
+    @post("/{issue_id:uuid}/cancel", status_code=HTTP_200_OK)
+    async def cancel_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
+        """What waits is cancelled at once; what is worked on as soon as its node has stopped."""
+        return await decide(session, viewer, "issue.cancel", issue_id, lifecycle.cancel)
+
+    @post("/{issue_id:uuid}/requeue", status_code=HTTP_200_OK)
+    async def requeue_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
+        """Back to the queue, attempts counted anew."""
+        return await decide(session, viewer, "issue.requeue", issue_id, lifecycle.requeue)
+
+    @post("/{issue_id:uuid}/merge", status_code=HTTP_200_OK)
+    async def merge_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
+        """Its branch was merged."""
+        return await decide(session, viewer, "issue.merge", issue_id, lifecycle.merge)
+
+    @post("/{issue_id:uuid}/reject", status_code=HTTP_200_OK)
+    async def reject_issue(
+        self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID], data: JSONBody[Rejection | None] = None
+    ) -> IssueOut:
+        """Its branch will not be merged."""
+        reason = data.reason if data else None
+        return await decide(
+            session,
+            viewer,
+            "issue.reject",
+            issue_id,
+            lambda session, issue_id: lifecycle.reject(session, issue_id, reason),
+        )
+
+
+async def decide(
+    session: AsyncSession,
+    viewer: Viewer,
+    action: str,
+    issue_id: UUID,
+    act: Callable[[AsyncSession, UUID], Awaitable[Issue]],
+) -> IssueOut:
+    """Carries out a verb on an issue that the viewer sees, and writes it down."""
+    await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+    issue = await act(session, issue_id)
+    await record(session, viewer, action, "issue", issue_id, status=issue.status)
+    return shaped(issue, IssueOut)

@@ -26,7 +26,7 @@ def assemble(db: Database, settings: Settings, vault: Vault) -> Fleet:
     masks = Masks(vault)
     return Fleet(
         dispatch=Dispatch(db, settings),
-        logs=Batcher(lambda appends: log_append.flush(db.fleet, masks, appends), at_once=64),
+        logs=Batcher(lambda appends: log_append.flush(db, masks, appends), at_once=64),
         masks=masks,
     )
 

@@ -12,8 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from app.db.base import new_id
+from app.db.engine import Database
 from app.domain.credentials.redaction import Masker
-from app.domain.issues import lifecycle
+from app.domain.issues import lifecycle, notices
 from app.domain.issues.masking import Masks, masked_outputs
 from app.errors import AppError, Conflict, NotFound, Unauthorized
 from app.protocol import Action, AttemptStatus, IssueStatus, LogAnswer, LogBatch, LogEntry, StepStatus
@@ -90,9 +91,9 @@ WHERE workflowlog.id = mended.id
 _KNOWN_TOKENS = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
 
 
-async def flush(pool: asyncpg.Pool, masks: Masks, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
+async def flush(db: Database, masks: Masks, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
     """Answers every batch, in order; commits before it returns."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with db.fleet.acquire() as connection, connection.transaction():
         attempts = await _lock(connection, appends)
         strangers = [append.token_hash for append in appends if append.attempt_id not in attempts]
         known = {row[0] for row in await connection.fetch(_KNOWN_TOKENS, strangers)} if strangers else set[bytes]()
@@ -106,13 +107,15 @@ async def flush(pool: asyncpg.Pool, masks: Masks, appends: Sequence[Append]) -> 
                 answers.append(NotFound("This node has no such attempt."))
             else:
                 answers.append(Unauthorized("The node token is unknown; register again."))
+        grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.row["next_seq"]]
         if stored.rows:
             await connection.execute(_INSERT, *(list(column) for column in zip(*stored.rows, strict=True)))
-            grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.row["next_seq"]]
             await connection.execute(_ADVANCE, [a.row["id"] for a in grown], [a.next_seq for a in grown])
         if stored.mended:
             await connection.execute(_MEND, list(stored.mended), list(stored.mended.values()))
-        return answers
+    for attempt in grown:
+        notices.log_grew(db.notices, attempt.row["issue_id"], attempt.row["id"], attempt.next_seq)
+    return answers
 
 
 async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[UUID, _Open]:

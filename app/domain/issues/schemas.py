@@ -102,6 +102,12 @@ class IssueChange(Body):
     base_branch: RefName | UnsetType | None = UNSET
 
 
+class Rejection(Body):
+    """Null: a plain sentence stands in."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^[^\x00]*$")] | None = None
+
+
 class AttemptOut(Struct, kw_only=True):
     """`adopted`: its result came after it was given up, and was taken all the same."""
 
