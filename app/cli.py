@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from alembic.util import CommandError
+from msgspec.structs import replace
 
 from app import administration, logs, serving
 from app import settings as app_settings
@@ -18,12 +19,16 @@ from app.agent import settings as agent_settings
 from app.agent.runner import AgentStopped
 from app.agent.settings import AgentSettingsError
 from app.db import adopt as adoption
-from app.db import authoring, drawing
+from app.db import authoring, drawing, embedded
 from app.db import migrate as database
+from app.demo import show
 from app.settings import Settings, SettingsError
 from app.vault import existing_keys
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+# The demo is a world of its own: a caller's DATABASE_URL and keys are for the caller's server.
+_DEMO_HEEDS = ("NODEYARD_HOME", "NODEYARD_HOST", "NODEYARD_PORT")
 
 
 def main() -> None:
@@ -100,6 +105,12 @@ def agent(
 
 
 @app.command()
+def demo() -> None:
+    """Watch sample issues become branches on this machine alone, until Ctrl-C."""
+    show.run(app_settings.read({name: os.environ[name] for name in _DEMO_HEEDS if name in os.environ}))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to the newest revision."""
     with _ready_settings() as settings:
@@ -158,12 +169,16 @@ def diagram(files: Annotated[list[Path], typer.Argument(help="Documents with a d
 
 @contextmanager
 def _ready_settings() -> Generator[Settings]:
-    """The settings with a DATABASE_URL that answers: the embedded database runs as long as the block."""
-    with serving.database(app_settings.read(os.environ)) as (settings, _):
-        logs.configure(settings)
+    """The settings with a DATABASE_URL, at whatever revision: the embedded database runs as long as the block."""
+    settings = app_settings.read(os.environ)
+    logs.configure(settings)
+    if settings.database_url is not None:
         yield settings
+        return
+    with embedded.running(settings.home) as url:
+        yield replace(settings, database_url=url)
 
 
 def _url(settings: Settings) -> str:
-    assert settings.database_url is not None  # noqa: S101 - `serving.database` has set it.
+    assert settings.database_url is not None  # noqa: S101 - `_ready_settings` has set it.
     return settings.database_url

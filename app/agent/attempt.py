@@ -256,7 +256,7 @@ class Attempt:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _failed(self, code: FailureCode, message: str) -> Finish:
-        self._log.info("attempt_failed", code=code, reason=self._journal.mask.text(message)[:200])
+        self._log.info("attempt_failed", code=code, reason=self._journal.mask.text(message).partition("\n")[0][:200])
         return self._finish(Result.FAILED, failure_code=code, error_message=message)
 
     def _finish(

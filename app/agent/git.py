@@ -35,10 +35,14 @@ esac
 """
 _HEADS = "+refs/heads/*:refs/remotes/origin/*"
 _TAGS = "+refs/tags/*:refs/tags/*"
-# What a hung remote may cost: less than 1 kB a second for two minutes.
-_SPEED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=120")
-# Hooks and a file-system monitor would run programs that the last attempt's tool may have left in the mirror.
-_OURS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.autoDetach=false")
+_OURS = (
+    # Hooks and a file-system monitor would run programs that the last attempt's tool may have left in the mirror.
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.autoDetach=false",
+    # A hung remote is given up when it sends less than 1 kB a second for two minutes.
+    "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=120",
+)  # fmt: skip
+# What somebody who reads the log wants to see; the questions in between would bury it.
+_TOLD = {"fetch", "worktree", "switch", "commit", "push"}
 _SAID_MAX_BYTES = 64 * 1024
 # Our own secrets, and what would lead git to another repository than the one in its working directory.
 _NOT_INHERITED = (
@@ -81,7 +85,7 @@ class Mirror:
         try:
             self.url = msgspec.convert(url, RepositoryUrl)
         except msgspec.ValidationError as problem:
-            raise BadRepository(f"The repository's address {url!r} is refused: {problem}.") from problem
+            raise BadRepository(f"The repository's address {url!r} is not one that git may be given.") from problem
         name = re.sub(r"[^A-Za-z0-9]+", "-", url.rstrip("/").rpartition("/")[2].removesuffix(".git")).strip("-")
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]
         self.folder = private_folder(workspace / "mirrors") / f"{name[:40] or 'repository'}-{digest}.git"
@@ -141,7 +145,7 @@ class Mirror:
 
     async def _fetch(self, git: "Git") -> None:
         refs = ("--prune", "--no-tags", "--", self.url, _HEADS, _TAGS)
-        await git(*_SPEED, "fetch", "--quiet", *refs, cwd=self.folder)
+        await git("fetch", "--quiet", *refs, cwd=self.folder)
 
     async def _is_sound(self, git: "Git") -> bool:
         try:
@@ -189,7 +193,7 @@ class Git:
             on_output=hear,
             stdin=stdin,
         )
-        if self._on_said is not None:
+        if self._on_said is not None and words[0] in _TOLD and words[1:] != ("prune",):
             await self._on_said(" ".join(("git", *words)), bytes(said))
         text = said.decode(errors="replace").rstrip("\n")
         if code != 0:
@@ -204,15 +208,13 @@ async def commit_all(git: Git, folder: Path, message: Path) -> str:
     (folder / index).with_name(f"{index.name}.lock").unlink(missing_ok=True)
     await git("add", "--all", cwd=folder)
     if await git("diff", "--cached", "--name-only", cwd=folder):
-        await git(
-            "commit", "--quiet", "--allow-empty-message", "--cleanup=whitespace", "-F", "-", cwd=folder, stdin=message
-        )
+        await git("commit", "--allow-empty-message", "--cleanup=whitespace", "-F", "-", cwd=folder, stdin=message)
     return await git("rev-parse", "--verify", "HEAD", cwd=folder)
 
 
 async def push(git: Git, folder: Path, url: str, branch: str) -> None:
     """Never forced: what stands under that name at the remote is somebody's."""
-    await git(*_SPEED, "push", "--quiet", "--", url, f"HEAD:refs/heads/{branch}", cwd=folder)
+    await git("push", "--quiet", "--", url, f"HEAD:refs/heads/{branch}", cwd=folder)
 
 
 async def identity(git: Git, folder: Path) -> Mapping[str, str]:

@@ -93,9 +93,11 @@ class Membership:
                 self._obey(answer, on_action)
             await asyncio.sleep(self._interval_s * jitter.between(0.9, 1.0))
 
-    def pause(self) -> None:
+    def pause(self, why: str) -> None:
         """Ask for no work until a heartbeat says that the node is active."""
-        self.may_claim.clear()
+        if self.may_claim.is_set():
+            log.info("claiming_stopped", why=why)
+            self.may_claim.clear()
 
     def disk_free_bytes(self) -> int:
         return shutil.disk_usage(self._settings.workspace).free
@@ -127,9 +129,8 @@ class Membership:
         self._interval_s = max(answer.heartbeat_interval_s, 0.1)
         if answer.desired is Desired.ACTIVE:
             self.may_claim.set()
-        elif self.may_claim.is_set():
-            log.info("claiming_stopped", desired=answer.desired)
-            self.may_claim.clear()
+        else:
+            self.pause(answer.desired)
         for order in answer.attempts:
             on_action(order.attempt_id, order.action)
 

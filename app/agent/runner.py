@@ -161,8 +161,8 @@ class Runner:
                 offers = await self._client.claim(claim, wait_s=wait_s, patience_s=patience_s)
             except StaleBoot:
                 raise
-            except NotTaking:
-                self._membership.pause()
+            except NotTaking as refusal:
+                self._membership.pause(refusal.code)
                 continue
             except Unreachable:
                 continue
