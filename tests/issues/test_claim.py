@@ -58,3 +58,26 @@ async def test_an_issue_is_taken_the_moment_it_is_due(app: Litestar, queue: Queu
     assert offer["issue"]["title"] == "in a moment"
     assert datetime.now(UTC) >= soon
     assert (await node.claim()).status_code == 204
+
+
+async def test_the_same_claim_twice_at_once_gets_the_same_offers(queue: Queue, make_node: MakeNode):
+    for _ in range(20):
+        await queue.add()
+    node = await make_node(max_slots=1000)
+    for _ in range(5):
+        claim_id = str(uuid4())
+        answers = await asyncio.gather(*(node.claim(claim_id=claim_id, max=2) for _ in range(4)))
+        assert len({answer.text for answer in answers}) == 1
+    assert await queue.sql.fetchval("SELECT count(*) FROM attempt") == 10
+
+
+async def test_a_node_that_hangs_up_while_it_waits_gets_nothing(app: Litestar, queue: Queue, make_node: MakeNode):
+    node, other = await make_node("hangs-up"), await make_node("stays")
+    waiting = asyncio.create_task(node.claim(wait=30))
+    while not app.state.fleet.dispatch.waiting:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    while app.state.fleet.dispatch.waiting:
+        await asyncio.sleep(0)
+    await queue.add()
+    assert (await other.claim()).status_code == 200

@@ -56,6 +56,9 @@ class _Ask:
     given: list[str] = field(default_factory=list[str])
 
 
+NOT_RECEIVED = "not_received"
+"""The failure code of an offer that went back because its node hung up: the same claim may have other work."""
+
 # Two servers may hear the same node at once: its claims must see each other's slots and claim ids. An issue whose
 # time has come joins the queue in the same statement, so that no timer decides what is claimable.
 _BEGIN = f"""
@@ -71,7 +74,9 @@ SELECT who.n, node.id, node.name, node.boot_id, node.tags, node.tool_categories,
     node.last_heartbeat > clock_timestamp() - $3::interval AS is_fresh,
     node.max_slots - (SELECT count(*) FROM attempt
                       WHERE node_id = node.id AND status IN ('offered', 'running')) AS free,
-    (SELECT array_agg(offer ORDER BY id) FROM attempt WHERE node_id = node.id AND claim_id = who.claim_id) AS given
+    (SELECT array_agg(offer ORDER BY id) FROM attempt
+     WHERE node_id = node.id AND claim_id = who.claim_id
+       AND failure_code IS DISTINCT FROM '{NOT_RECEIVED}') AS given
 FROM unnest($1::bytea[], $2::uuid[]) WITH ORDINALITY AS who (token_hash, claim_id, n)
 JOIN node ON node.token_hash = who.token_hash
 """
@@ -118,8 +123,9 @@ async def flush(pool: asyncpg.Pool, settings: Settings, requests: Sequence[Claim
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_BEGIN, sorted({_lock_key(request.token_hash) for request in requests}))
         answers, asks = await _callers(connection, settings, requests)
-        lanes = await _match(connection, list(asks.values()))
-        await _serve(connection, settings, lanes, list(asks.values()))
+        distinct = list({id(ask): ask for ask in asks.values()}.values())
+        lanes = await _match(connection, distinct)
+        await _serve(connection, settings, lanes, distinct)
         unserved = [lanes.demands[lane] for lane in lanes.demands if lane not in lanes.exhausted]
         for n, ask in asks.items():
             answers[n] = _given(ask.node, ask.given, unserved)
@@ -133,7 +139,10 @@ def _lock_key(token_hash: bytes) -> int:
 async def _callers(
     connection: asyncpg.Connection, settings: Settings, requests: Sequence[ClaimRequest]
 ) -> tuple[list[Given | AppError], dict[int, _Ask]]:
-    """What is answered without looking at the queue, and the nodes that may take work, by the request's place."""
+    """What is answered without looking at the queue, and the nodes that may take work, by the request's place.
+
+    The same claim twice in one flush is one ask, so both get the same offers.
+    """
     rows = await connection.fetch(
         _CALLERS,
         [request.token_hash for request in requests],
@@ -143,16 +152,17 @@ async def _callers(
     answers: list[Given | AppError] = [Unauthorized("The node token is unknown; register again.")] * len(requests)
     asks: dict[int, _Ask] = {}
     taken: defaultdict[UUID, int] = defaultdict(int)
-    seen: set[tuple[UUID, UUID]] = set()
+    first: dict[tuple[UUID, UUID], int] = {}
     for row in sorted(rows, key=lambda row: row["n"]):
         n: int = row["n"] - 1
         request = requests[n]
         answers[n] = _refused(row, request) or _given(row, row["given"] or [], [])
-        # The same claim twice in one flush: the second is answered when it is sent again.
-        repeated = (row["id"], request.claim_id) in seen
-        seen.add((row["id"], request.claim_id))
+        same = first.setdefault((row["id"], request.claim_id), n)
+        if same in asks:
+            asks[n] = asks[same]
+            continue
         slots = min(request.max, row["free"] - taken[row["id"]])
-        if isinstance(answers[n], Given) and not row["given"] and row["is_fresh"] and slots > 0 and not repeated:
+        if isinstance(answers[n], Given) and not row["given"] and row["is_fresh"] and slots > 0:
             taken[row["id"]] += slots
             asks[n] = _Ask(request, row, slots)
     return answers, asks

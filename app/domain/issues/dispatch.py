@@ -164,7 +164,7 @@ class Dispatch:
                 AttemptStatus.LOST,
                 lifecycle.Verdict.GIVE_BACK,
                 claim_id=claim_id,
-                failure_code="not_received",
+                failure_code=claim.NOT_RECEIVED,
                 error_message="The node hung up before it was given the work.",
             )
 
