@@ -44,7 +44,22 @@ fix: $(READY) ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: lint drift test ## Everything that a reviewer runs
+check: lint page drift test ## Everything that a reviewer runs
+
+frontend/node_modules/.package-lock.json: frontend/package-lock.json
+	cd frontend && npm ci --silent --ignore-scripts
+
+page: frontend/node_modules/.package-lock.json ## Check the types of the page
+	frontend/node_modules/.bin/tsc -p frontend/tsconfig.json
+
+vendor: frontend/node_modules/.package-lock.json ## Copy the page's libraries anew, from the versions in frontend/package.json
+	node frontend/vendor.mjs
+
+chromium: ## Install Debian's Chromium when there is none
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null)
+
+test-web: $(READY) chromium frontend/node_modules/.package-lock.json ## Run the page's tests in a real browser
+	$(BIN)/pytest -m web tests/web
 
 drift: $(READY) ## Compare the models with the migrations
 	$(BIN)/nodeyard drift
@@ -53,4 +68,4 @@ lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix check drift lock
+.PHONY: help install demo serve agent migrate migration test lint fix check drift lock page vendor chromium test-web

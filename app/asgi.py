@@ -30,6 +30,7 @@ from app.http.requests import JsonOnly, logged
 from app.settings import Settings, SettingsError
 from app.upkeep import TICK_S, Upkeep
 from app.vault import Vault, open_vault
+from app.web import pages
 
 NODES = [NodeController, ClaimController, AttemptController]
 _ADVISORY_KEY = 7_004
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[
             Router("/api/v1", route_handlers=[*operators.CONTROLLERS, *NODES]),
             *health.HANDLERS,
+            *pages.handlers,
             swagger.router(),
         ],
         state=State({"settings": settings, "vault": vault}),
