@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from litestar import Litestar, Router
@@ -17,7 +18,8 @@ from app import deps, shutdown
 from app.background import Loops
 from app.db import sealing
 from app.db.engine import Database, open_database
-from app.domain.accounts import bootstrap
+from app.domain.accounts import bootstrap, doors
+from app.domain.dashboard import tallies
 from app.domain.dashboard.feed import Feed
 from app.domain.issues import fleet
 from app.domain.issues.fleet import Fleet
@@ -123,6 +125,8 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
                 await _prepare(db, settings, vault)
                 async with Loops() as loops:
                     loops.every(0, "dispatch", crew.dispatch.run)
+                    loops.every(5, "tallies", partial(tallies.add_up_once, db))
+                    loops.every(600, "doors", partial(doors.forget_once, db))
                     loops.every(0, "events", feed.run)
                     loops.every(0, "notices", db.notices.run)
                     loops.every(0, "stop", _on(stopping, crew.dispatch.close))

@@ -8,7 +8,7 @@ from app.domain.credentials.controllers import CredentialController
 from app.domain.dashboard.controllers import DashboardController
 from app.domain.issues.controllers import IssueController
 from app.domain.issues.log_controllers import LogController
-from app.domain.nodes.controllers import NodeController, RegistrationKeyController
+from app.domain.nodes.controllers import NodeController, RegistrationKeyController, UserRemovalController
 from app.domain.projects.controllers import ProjectController
 from app.domain.prompts.controllers import PromptController
 from app.domain.repositories.controllers import RepositoryController
@@ -22,6 +22,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     PromptController,
     CredentialController,
     NodeController,
+    UserRemovalController,
     RegistrationKeyController,
     IssueController,
     LogController,

@@ -43,13 +43,13 @@ async def test_events_begin_with_hello_and_tell_of_issues_nodes_and_logs(server,
     async with listen(server.base, "/api/v1/events", server.token) as events:
         assert await events.next() == ("hello", {"resumed": False})
         issue = await create(server, "told")
-        name, told = await events.next("issue")
+        _, told = await events.next("issue")
         assert (told["id"], told["status"], told["title"]) == (issue["id"], "pending", "told")
         machine = await node(server)
-        name, told = await events.next("node")
+        _, told = await events.next("node")
         assert told["id"] == machine["node_id"]
         client, attempt_id = await work_on(server, machine["node_token"], "hello")
-        name, told = await events.next("log")
+        _, told = await events.next("log")
         assert told == {"issue_id": issue["id"], "attempt_id": attempt_id, "next_seq": 1}
         await client.aclose()
         async with server.client() as operator:

@@ -154,13 +154,6 @@ class UserController(Controller):
         await record(session, viewer, "user.change", "user", user_id, fields=list(given(data)))
         return shaped(user, UserOut)
 
-    @delete("/{user_id:uuid}")
-    async def delete_user(self, session: Session, viewer: CurrentViewer, user_id: FromPath[UUID]) -> None:
-        """Everything that is theirs is deleted too."""
-        require_superuser(viewer)
-        email = await users.delete(session, user_id)
-        await record(session, viewer, "user.delete", "user", user_id, email=email)
-
 
 def with_cookie(request: AnyRequest, settings: Config, opened: LoggedIn) -> Response[LoggedIn]:
     cookie = Cookie(

@@ -3,6 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.engine import Database
+
 _MANY = 200
 _ADVISORY_KEY = 7_005
 _ADD_UP = {
@@ -20,6 +22,11 @@ _ADD_UP = {
         FROM gone GROUP BY 1, 2, 3
     """,
 }
+
+
+async def add_up_once(db: Database) -> None:
+    async with db.sessions.begin() as session:
+        await add_up(session)
 
 
 async def add_up(session: AsyncSession) -> None:

@@ -1,7 +1,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from litestar import Controller, get, patch, post
+from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 from sqlalchemy import any_, literal, or_, select
@@ -11,7 +11,7 @@ from app.db.doorbell import ring
 from app.db.models.fleet import Node
 from app.deps import CurrentPaging, CurrentViewer, Secrets, Session, require_superuser
 from app.domain.audit.recording import record
-from app.domain.nodes import queries, registration_key, steering
+from app.domain.nodes import departures, queries, registration_key, steering
 from app.domain.nodes.notices import node_changed
 from app.domain.nodes.schemas import Drain, NodeChange, NodeOut, NodePage, Pause, RegistrationKeyOut, Rotation
 from app.protocol import Desired, NodeStatus
@@ -73,6 +73,13 @@ class NodeController(Controller):
         await record(session, viewer, "node.change", "node", node_id, fields=list(given(data)))
         return (await queries.shown(session, [node]))[0]
 
+    @delete("/{node_id:uuid}")
+    async def delete_node(self, session: Session, viewer: CurrentViewer, node_id: FromPath[UUID]) -> None:
+        """What it works on goes back to the queue; its token ends."""
+        await steering.own_or_refused(session, viewer, node_id)
+        node = await departures.delete_node(session, node_id)
+        await record(session, viewer, "node.delete", "node", node_id, name=node.name)
+
     @post("/{node_id:uuid}/pause", status_code=HTTP_200_OK)
     async def pause_node(
         self, session: Session, viewer: CurrentViewer, node_id: FromPath[UUID], data: JSONBody[Pause | None] = None
@@ -102,6 +109,20 @@ class NodeController(Controller):
         await steering.steer(session, node, Desired.ACTIVE)
         await record(session, viewer, "node.resume", "node", node_id)
         return (await queries.shown(session, [node]))[0]
+
+
+class UserRemovalController(Controller):
+    """Stands here and not with the other calls about users, since their nodes hold other people's work."""
+
+    path = "/users"
+    tags = ("users",)
+
+    @delete("/{user_id:uuid}")
+    async def delete_user(self, session: Session, viewer: CurrentViewer, user_id: FromPath[UUID]) -> None:
+        """Everything that is theirs is deleted too."""
+        require_superuser(viewer)
+        email = await departures.delete_user(session, user_id)
+        await record(session, viewer, "user.delete", "user", user_id, email=email)
 
 
 class RegistrationKeyController(Controller):

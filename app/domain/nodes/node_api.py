@@ -4,7 +4,9 @@ from litestar import Controller, Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
-from app.deps import AnyRequest, Config, CurrentNode, NodeToken, Session, bearer
+from app.deps import AnyRequest, Config, CurrentNode, Db, NodeToken, Session, bearer, client_address
+from app.domain.accounts import throttle
+from app.domain.accounts.throttle import Door
 from app.domain.nodes import registering, registration_key
 from app.domain.nodes.roll_call import CurrentRollCall
 from app.errors import AppError
@@ -26,7 +28,9 @@ class NodeController(Controller):
     @post("/register", operation_id="register_node")
     async def register(
         self,
+        *,
         request: AnyRequest,
+        db: Db,
         session: Session,
         settings: Config,
         roll_call: CurrentRollCall,
@@ -34,6 +38,9 @@ class NodeController(Controller):
     ) -> Response[Registered]:
         """Join the fleet with the registration key, or come back to one's row. The same body again is harmless."""
         if not await registration_key.is_valid(session, bearer(request) or ""):
+            # Gives its connection back first, since counting the failure takes another.
+            await session.rollback()
+            await throttle.admit(db, (Door.REGISTER_ADDRESS, client_address(request, settings)))
             raise InvalidRegistrationKey
         node_id, token, is_new = await registering.register(session, data)
         answer = Registered(

@@ -1,0 +1,28 @@
+"""Nodes that go for good. The work that they hold goes back to the queue first: its issues may be other people's."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.crud import lock_or_404
+from app.db.models.fleet import Node
+from app.domain.accounts import users
+from app.domain.issues import lifecycle
+from app.domain.nodes.notices import node_deleted
+
+
+async def delete_node(session: AsyncSession, node_id: UUID) -> Node:
+    node = await lock_or_404(session, Node, node_id)
+    await lifecycle.lose_attempts_of(session, node_id, "The node was deleted.")
+    await session.delete(node)
+    await session.flush()
+    node_deleted(session, node_id, node.owner_id)
+    return node
+
+
+async def delete_user(session: AsyncSession, user_id: UUID) -> str:
+    """Everything that is theirs goes too, nodes included. Returns the email. Raises what `users.delete` raises."""
+    for node_id in await session.scalars(select(Node.id).where(Node.owner_id == user_id).order_by(Node.id)):
+        await delete_node(session, node_id)
+    return await users.delete(session, user_id)
