@@ -61,6 +61,9 @@ chromium: ## Install Debian's Chromium when there is none
 test-web: $(READY) chromium frontend/node_modules/.package-lock.json ## Run the page's tests in a real browser
 	$(BIN)/pytest -m web tests/web
 
+openapi: $(READY) ## Write openapi.json anew from the routes
+	$(BIN)/nodeyard openapi openapi.json
+
 drift: $(READY) ## Compare the models with the migrations
 	$(BIN)/nodeyard drift
 
@@ -68,4 +71,4 @@ lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix check drift lock page vendor chromium test-web
+.PHONY: help install demo serve agent migrate migration test lint fix check drift openapi lock page vendor chromium test-web

@@ -5,13 +5,10 @@ import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from sqlalchemy import func, select
 
 from app import deps, shutdown
@@ -27,7 +24,7 @@ from app.domain.issues.node_api import AttemptController, ClaimController
 from app.domain.nodes import registration_key
 from app.domain.nodes.node_api import NodeController
 from app.domain.nodes.roll_call import RollCall
-from app.http import health, operators, problems, swagger
+from app.http import description, health, operators, problems, swagger
 from app.http.requests import JsonOnly, logged
 from app.settings import Settings, SettingsError
 from app.upkeep import TICK_S, Upkeep
@@ -70,12 +67,8 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
         exception_handlers=problems.HANDLERS,
         request_max_body_size=BODY_MAX_BYTES,
-        openapi_config=OpenAPIConfig(
-            title="Nodeyard",
-            version=version("nodeyard"),
-            path="/schema",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json"), swagger.page()],
-        ),
+        openapi_config=description.config(),
+        plugins=[description.Described()],
     )
     app.asgi_handler = logged(app.asgi_handler)
     return app

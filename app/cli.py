@@ -17,10 +17,12 @@ from app.agent import runner
 from app.agent import settings as agent_settings
 from app.agent.runner import AgentStopped
 from app.agent.settings import AgentSettingsError
+from app.asgi import create_app
 from app.db import adopt as adoption
 from app.db import authoring, drawing
 from app.db import migrate as database
 from app.demo import show
+from app.http import description
 from app.settings import Settings, SettingsError
 from app.vault import existing_keys
 
@@ -157,6 +159,12 @@ def drift() -> None:
     if found:
         raise SettingsError("Models and migrations differ:\n  " + "\n  ".join(found))
     print("Models and migrations agree.")
+
+
+@app.command(hidden=True)
+def openapi(file: Path) -> None:
+    """Write the description of the API."""
+    file.write_bytes(description.document(create_app(Settings(secret_keys=("only to describe",)))))
 
 
 @app.command()
