@@ -19,7 +19,7 @@ from app.agent.runner import AgentStopped
 from app.agent.settings import AgentSettingsError
 from app.asgi import create_app
 from app.db import adopt as adoption
-from app.db import authoring, drawing
+from app.db import authoring, drawing, embedded
 from app.db import migrate as database
 from app.demo import show
 from app.http import description
@@ -114,8 +114,8 @@ def demo() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest revision."""
-    with _ready_settings() as settings:
-        asyncio.run(database.upgrade(_url(settings), keys=existing_keys(settings)))
+    with _database() as (url, settings):
+        asyncio.run(database.upgrade(url, keys=existing_keys(settings)))
     print(f"The database is at {database.head()}.")
 
 
@@ -126,8 +126,8 @@ def adopt(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")] = False,
 ) -> None:
     """Take over the database of an existing installation, as one transaction; without --yes, only say what is there."""
-    with _ready_settings() as settings:
-        found = asyncio.run(database.with_connection(_url(settings), adoption.look))
+    with _database() as (url, settings):
+        found = asyncio.run(database.with_connection(url, adoption.look))
         for line in adoption.describe(found):
             print(f"-- {line}" if dry_run else line)
         if found.kind == "unknown":
@@ -136,7 +136,7 @@ def adopt(
             print(adoption.sql(found))
         elif yes and found.kind != "ours":
             keys = existing_keys(settings)
-            asyncio.run(database.with_connection(_url(settings), lambda each: adoption.act(each, keys, print)))
+            asyncio.run(database.with_connection(url, lambda each: adoption.act(each, keys, print)))
             print(f"The database is at {database.head()}.")
         elif found.kind != "ours":
             print("Back up the database, stop the old server, and run this again with --yes.")
@@ -147,15 +147,15 @@ def migration(message: Annotated[str, typer.Argument(help="What it does, in a fe
     """Write the next revision from what the models have and the newest revision has not."""
     if not message.strip():
         raise SettingsError('Say what the revision does: make migration m="…".')
-    with _ready_settings() as settings:
-        print(asyncio.run(authoring.write_revision(_url(settings), message)))
+    with _database() as (url, _):
+        print(asyncio.run(authoring.write_revision(url, message)))
 
 
 @app.command()
 def drift() -> None:
     """Fail when the migrations do not make what the models say."""
-    with _ready_settings() as settings:
-        found = asyncio.run(authoring.drift(_url(settings)))
+    with _database() as (url, _):
+        found = asyncio.run(authoring.drift(url))
     if found:
         raise SettingsError("Models and migrations differ:\n  " + "\n  ".join(found))
     print("Models and migrations agree.")
@@ -175,14 +175,9 @@ def diagram(files: Annotated[list[Path], typer.Argument(help="Documents with a d
 
 
 @contextmanager
-def _ready_settings() -> Generator[Settings]:
-    """The settings with a DATABASE_URL, at whatever revision: the embedded database runs as long as the block."""
+def _database() -> Generator[tuple[str, Settings]]:
+    """The URL of the database, whatever its revision; the embedded one runs as long as the block."""
     settings = app_settings.read(os.environ)
     logs.configure(settings)
-    with serving.located(settings) as ready:
-        yield ready
-
-
-def _url(settings: Settings) -> str:
-    assert settings.database_url is not None  # noqa: S101 - `_ready_settings` has set it.
-    return settings.database_url
+    with embedded.url_of(settings) as url:
+        yield url, settings

@@ -69,10 +69,7 @@ def database(settings: Settings, *, migrate_first: bool = False) -> Generator[Se
 @contextmanager
 def located(settings: Settings) -> Generator[Settings]:
     """The settings with the URL of a database at whatever revision; the embedded one runs as long as the block."""
-    if settings.database_url is not None:
-        yield settings
-        return
-    with embedded.running(settings.home) as url:
+    with embedded.url_of(settings) as url:
         yield replace(settings, database_url=url)
 
 

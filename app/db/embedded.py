@@ -15,7 +15,7 @@ from typing import IO
 
 import asyncpg
 
-from app.settings import SettingsError
+from app.settings import Settings, SettingsError
 
 _START_WITHIN_S = 60.0
 
@@ -44,6 +44,16 @@ def _is_last(users: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def url_of(settings: Settings) -> Generator[str]:
+    """The URL of the database of the settings: DATABASE_URL, or the embedded server as long as the block runs."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with running(settings.home) as url:
+        yield url
 
 
 class _Server:

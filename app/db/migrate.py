@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, NullPool
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 import app
 from app.db import embedded
 from app.db.engine import address
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 Result = TypeVar("Result")
 
@@ -74,15 +77,15 @@ async def is_at_head(connection: AsyncConnection) -> bool:
 
 def run_standalone(settings: Settings, act: Callable[[Connection], object]) -> None:
     """For the plain `alembic` command, which knows no more than the environment."""
-    if settings.database_url is not None:
-        asyncio.run(with_connection(settings.database_url, act))
-        return
-    with embedded.running(settings.home) as url:
+    with embedded.url_of(settings) as url:
         asyncio.run(with_connection(url, act))
 
 
 async def with_connection(url: str, act: Callable[[Connection], Result]) -> Result:
-    """Calls `act` with a connection of its own, on which statements may take as long as they need."""
+    """Calls `act` with a connection of its own, on which statements may take as long as they need.
+
+    Raises `SettingsError` when the database cannot be reached.
+    """
     where = address(url)
     unlimited = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "lock_timeout": "0"}
     arguments = {
@@ -91,11 +94,14 @@ async def with_connection(url: str, act: Callable[[Connection], Result]) -> Resu
         "server_settings": {**where.connect_args["server_settings"], **unlimited},
     }
     engine = create_async_engine(where.url, connect_args=arguments, poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(act)
-    finally:
-        await engine.dispose()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except (OSError, asyncpg.PostgresError, SQLAlchemyError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise SettingsError(f"The database cannot be reached: {reason}. Check DATABASE_URL.") from problem
+        return await connection.run_sync(act)
 
 
 def sql(revisions: str, *, down: bool = False, one_transaction: bool = False) -> str:

@@ -108,8 +108,10 @@ def migration_lock(connection: Connection) -> Generator[None]:
         yield
     finally:
         connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
-        connection.commit()
+        # With the connection the lock is gone too.
+        if not connection.invalidated:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
+            connection.commit()
 
 
 def _configure(context: EnvironmentContext, **how: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from app.db import migrate, revisions, shape
+from app.settings import SettingsError
 from tests.migrations import shapes
 from tests.migrations.commands import PROGRAMS, PROJECT, environment, run
 from tests.migrations.conftest import MakeDatabase, upgrade_literally
@@ -53,7 +54,7 @@ async def test_a_killed_migration_is_finished_by_the_next(make_database: MakeDat
 # Enough for several batches.
 MANY_ROWS = (
     f"""INSERT INTO issue (id, title, status, priority, owner_id, created_at, updated_at)
-        SELECT gen_random_uuid(), 'many', 'processing', 0, '{key("ann")}', now(), now() FROM generate_series(1, 6000)""",
+        SELECT gen_random_uuid(), 'm', 'processing', 0, '{key("ann")}', now(), now() FROM generate_series(1, 6000)""",
     f"""INSERT INTO workflowlog (id, issue_id, step_name, status, output, duration_ms, created_at)
         SELECT gen_random_uuid(), '{key("done")}', 'many', 'success', n, n, now() + n * interval '1 s'
         FROM generate_series(1, 25000) AS n""",
@@ -79,7 +80,7 @@ async def test_a_broken_connection_leaves_a_step_that_can_be_run_again(make_data
             )
         try:
             await migrating
-        except (DBAPIError, asyncpg.PostgresError, OSError):
+        except (DBAPIError, SettingsError):
             broken += 1
         else:
             break
@@ -138,7 +139,7 @@ async def test_a_long_reader_delays_the_migration_and_not_other_readers(make_dat
         await reading.start()
         await long.fetch("SELECT * FROM node")
         migrating = asyncio.create_task(asyncio.to_thread(run, "nodeyard", url, "migrate"))
-        until = time.monotonic() + 6
+        until = time.monotonic() + 3
         while time.monotonic() < until:
             begun = time.monotonic()
             await other.fetch("SELECT count(*) FROM node")
