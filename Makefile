@@ -50,6 +50,7 @@ frontend/node_modules/.package-lock.json: frontend/package-lock.json
 	cd frontend && npm ci --silent --ignore-scripts
 
 page: frontend/node_modules/.package-lock.json ## Check the types of the page
+	frontend/node_modules/.bin/openapi-typescript openapi.json --output frontend/api.d.ts >/dev/null
 	frontend/node_modules/.bin/tsc -p frontend/tsconfig.json
 
 vendor: frontend/node_modules/.package-lock.json ## Copy the page's libraries anew, from the versions in frontend/package.json

@@ -20,6 +20,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "content": "Fix this with a test first: {{ issue.title }}",
         "is_default": True,
     },
+    "preview_prompt": {"content": "Fix this with a test first: {{ issue.title }}", "issue_id": None},
     "change_prompt": {"description": "Used by the shop's team."},
     "create_credential": {"title": "team key", "category": "claude-code", "pat": "sample-secret", "node_ids": []},
     "change_credential": {"is_disabled": False},

@@ -2,6 +2,7 @@ from uuid import UUID
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.status_codes import HTTP_200_OK
 from sqlalchemy import or_, select
 
 from app.db.crud import add, get_or_404, given, lock_or_404, page, patched, shaped, visible_to
@@ -9,8 +10,9 @@ from app.db.models.catalogue import Prompt
 from app.deps import CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
 from app.domain.prompts.defaults import clear_default
+from app.domain.prompts.preview import preview
 from app.domain.prompts.rendering import check
-from app.domain.prompts.schemas import NewPrompt, PromptChange, PromptOut, PromptPage
+from app.domain.prompts.schemas import NewPrompt, Preview, Previewed, PromptChange, PromptOut, PromptPage
 from app.schemas import Filter
 
 
@@ -46,6 +48,11 @@ class PromptController(Controller):
         prompt = await add(session, Prompt(owner_id=viewer.id, **given(data)))
         await record(session, viewer, "prompt.create", "prompt", prompt.id, name=prompt.name)
         return shaped(prompt, PromptOut)
+
+    @post("/preview", status_code=HTTP_200_OK)
+    async def preview_prompt(self, session: Session, viewer: CurrentViewer, data: JSONBody[Preview]) -> Previewed:
+        """The text that a node would get for the issue; nothing is stored."""
+        return Previewed(await preview(session, viewer, data.content, data.issue_id))
 
     @get("/{prompt_id:uuid}")
     async def show_prompt(self, session: Session, viewer: CurrentViewer, prompt_id: FromPath[UUID]) -> PromptOut:

@@ -50,3 +50,14 @@ class PromptChange(Body):
     description: Text500 | UnsetType | None = UNSET
     tags: Tags | UnsetType = UNSET
     is_default: bool | UnsetType = UNSET
+
+
+class Preview(Body):
+    """`issue_id` null: for a sample issue."""
+
+    content: Template
+    issue_id: UUID | None = None
+
+
+class Previewed(Struct):
+    rendered: str

@@ -14,6 +14,9 @@ import { Empty, Field, Loading, Problem } from "./parts.js";
 import { Bar, View } from "./shell.js";
 import { act } from "./toast.js";
 
+// No event tells of these things; who changes one sees it at once, others soon.
+const EVERY_MS = 30_000;
+
 /** @typedef {import("../lib/i18n.js").Word} Word */
 /**
  * @typedef {object} Input
@@ -130,6 +133,7 @@ function Rows({ kind, rows, tools, onEdit, onDelete }) {
 export function Crud({ kind, note }) {
   const live = useLive((signal) => /** @type {Promise<any[]>} */ (all(/** @type {any} */ (kind.resource), signal)), [kind.resource], {
     on: [kind.type, "deleted"],
+    everyMs: EVERY_MS,
     concerns: (event, type) => type !== "deleted" || event.type === kind.type,
   });
   const [dialog, setDialog] = useState(/** @type {any} */ (null));

@@ -12,7 +12,7 @@ const PAGE = 200;
 
 /** @typedef {"cancel" | "requeue" | "merge" | "reject"} Verb */
 
-/** @type {Record<Verb, {from: string[], to: string, icon: string}>} */
+/** @type {Record<Verb, {from: string[], to: IssueOut["status"], icon: string}>} */
 export const VERBS = {
   merge: { from: ["pending_merge"], to: "merged", icon: "merge" },
   reject: { from: ["pending_merge"], to: "failed", icon: "close" },

@@ -45,7 +45,7 @@ export default function Audit() {
   const rows = page ? [...page.items, ...older.items.filter((each) => !known.has(each.id))] : [];
   return html`<${Bar} title=${t("place.audit")} />
     <${View}><div class="pad stack">
-      <div class="search"><${Icon} name="search" /><input class="input" type="search" placeholder=${t("audit.search")} aria-label=${t("audit.search")} value=${q} onChange=${(/** @type {any} */ event) => setQuery({ q: event.target.value })} /></div>
+      <div class="search audit-search"><${Icon} name="search" /><input class="input" type="search" placeholder=${t("audit.search")} aria-label=${t("audit.search")} value=${q} onChange=${(/** @type {any} */ event) => setQuery({ q: event.target.value })} /></div>
       ${live.error && html`<${Problem} problem=${live.error} retry=${live.refresh} />`}
       ${!page && !live.error && html`<${Loading} rows=${8} />`}
       ${page && rows.length === 0 && html`<section class="card"><${Empty} icon="audit" title=${t("audit.none")} /></section>`}

@@ -18,7 +18,7 @@ const CATEGORIES = ["claude-code", "cursor", "github-copilot"];
 function State({ row }) {
   if (row.is_disabled) {
     return html`<span class="status" data-tone="bad" title=${row.disabled_reason}><span class="dot"></span>${t("state.disabled")}</span>
-      ${row.disabled_reason && html`<span class="quiet-text">${row.disabled_reason}</span>`}`;
+      ${row.disabled_reason && html`<div class="quiet-text reason">${row.disabled_reason}</div>`}`;
   }
   const cooling = row.cooldown_until && Date.parse(row.cooldown_until) > Date.now();
   if (cooling) return html`<span class="status" data-tone="warn" title=${dateTime(row.cooldown_until ?? "")}><span class="dot"></span>${t("state.cooling")} <${Ago} at=${row.cooldown_until} /></span>`;

@@ -70,7 +70,7 @@ function EditNode({ node, onClose, onSaved }) {
 /** @param {NodeOut} node @param {(node: NodeOut) => void} show */
 function steer(node, show) {
   return (/** @type {"pause" | "drain" | "resume"} */ verb, /** @type {any} */ body = {}) => {
-    const desired = { pause: "paused", drain: "draining", resume: "active" }[verb];
+    const desired = /** @type {const} */ ({ pause: "paused", drain: "draining", resume: "active" })[verb];
     void act({
       now: () => show({ ...node, desired, desired_note: body.note ?? null }),
       undo: () => show(node),

@@ -62,7 +62,7 @@ function Tiles({ stats, at }) {
 
 /** @param {{nodes: StatsOut["nodes"]}} props */
 function Fleet({ nodes }) {
-  const idle = Math.max(0, nodes.online - nodes.busy);
+  const idle = Math.max(0, nodes.online - nodes.busy - nodes.draining - nodes.paused);
   const parts = /** @type {[string, number][]} */ ([
     ["busy", nodes.busy],
     ["online", idle],
