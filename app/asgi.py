@@ -24,8 +24,9 @@ from app.domain.issues.node_api import AttemptController, ClaimController
 from app.domain.nodes import registration_key
 from app.domain.nodes.node_api import NodeController
 from app.domain.nodes.roll_call import RollCall
-from app.http import description, health, operators, problems, swagger
+from app.http import description, health, operators, problems, shortcut, swagger
 from app.http.requests import JsonOnly, logged
+from app.protocol import BODY_MAX_BYTES
 from app.settings import Settings, SettingsError
 from app.upkeep import TICK_S, Upkeep
 from app.vault import Vault, open_vault
@@ -33,7 +34,6 @@ from app.web import pages
 
 NODES = [NodeController, ClaimController, AttemptController]
 _ADVISORY_KEY = 7_004
-BODY_MAX_BYTES = 1024 * 1024
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=description.config(),
         plugins=[description.Described()],
     )
-    app.asgi_handler = logged(app.asgi_handler)
+    app.asgi_handler = logged(shortcut.around(app))
     return app
 
 

@@ -24,6 +24,14 @@ SERVER_SETTINGS = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "15s",
 }
+FLEET_PLANS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+"""The fleet's statements look a few rows up by their keys. Planned while a table was small, or by old statistics, they
+would read the whole table, and keep doing so after it has grown."""
 OPERATOR_CONNECTIONS = 8
 FLEET_CONNECTIONS = 4
 
@@ -102,8 +110,12 @@ async def open_database(database_url: str) -> Database:
         pool_timeout=CONNECT_TIMEOUT_S,
         pool_use_lifo=True,
     )
+    options = where.asyncpg_options()
     fleet = await asyncpg.create_pool(
-        min_size=0, max_size=FLEET_CONNECTIONS, reset=_leave_as_it_is, **where.asyncpg_options()
+        min_size=0,
+        max_size=FLEET_CONNECTIONS,
+        reset=_leave_as_it_is,
+        **{**options, "server_settings": options["server_settings"] | FLEET_PLANS},
     )
     notices = Notices(where.asyncpg_options())
     sessions = async_sessionmaker(engine, expire_on_commit=False, info={"notices": notices})

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import HTTPScope, Send
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -139,3 +140,13 @@ HANDLERS: dict[type[Exception] | int, Handler] = {
     IntegrityError: on_integrity,
     Exception: on_any,
 }
+
+
+async def send(scope: HTTPScope, send: Send, error: Exception) -> None:
+    """Answers as Litestar would, for a call that it does not see."""
+    handler = next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)
+    response = handler(Request(scope), error)
+    headers = {**response.headers, "content-type": MEDIA_TYPE, "content-length": str(len(response.content))}
+    encoded = [(name.lower().encode(), str(value).encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status_code or 500, "headers": encoded})
+    await send({"type": "http.response.body", "body": response.content, "more_body": False})

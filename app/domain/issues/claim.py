@@ -1,9 +1,9 @@
 """Claims: which node gets which issue, for all requests that arrived while the last flush was in flight.
 
 One flush is one transaction of a few statements, however many nodes ask. Issues that ask the same of a node share a
-lane; which nodes may have a lane is decided once for it (`eligibility`), and nodes that may have the same lanes take
-from their heads together, the most urgent first. So the cost depends neither on how many issues wait, nor on how
-many of them are not for these nodes.
+lane, and nodes that offer the same are of one kind; which kinds may have which lanes is decided once for each pair
+(`eligibility`), and nodes that may have the same lanes take from their heads together, the most urgent first. So the
+cost depends neither on how many issues wait, nor on how many of them are not for these nodes.
 """
 
 from collections import defaultdict
@@ -47,12 +47,20 @@ class Given:
 
 
 @dataclass(slots=True)
+class _Kind:
+    """Nodes with the same tags, tools and credentials."""
+
+    example: UUID
+    lanes: dict[int, UUID | None] = field(default_factory=dict[int, UUID | None])
+    """The lanes that these nodes may have, each with the credential that they would use."""
+
+
+@dataclass(slots=True)
 class _Ask:
     request: ClaimRequest
     node: asyncpg.Record
     slots: int
-    lanes: dict[int, UUID | None] = field(default_factory=dict[int, UUID | None])
-    """The lanes that this node may have, each with the credential that it would use."""
+    kind: _Kind
     given: list[str] = field(default_factory=list[str])
 
 
@@ -76,7 +84,10 @@ SELECT who.n, node.id, node.name, node.boot_id, node.tags, node.tool_categories,
                       WHERE node_id = node.id AND status IN ('offered', 'running')) AS free,
     (SELECT array_agg(offer ORDER BY id) FROM attempt
      WHERE node_id = node.id AND claim_id = who.claim_id
-       AND failure_code IS DISTINCT FROM '{NOT_RECEIVED}') AS given
+       AND failure_code IS DISTINCT FROM '{NOT_RECEIVED}') AS given,
+    hash_record_extended(ROW(node.tags, node.tool_categories, (
+        SELECT array_agg(credential_id ORDER BY credential_id) FROM credentialnodelink WHERE node_id = node.id
+    )), 0) AS kind
 FROM unnest($1::bytea[], $2::uuid[]) WITH ORDINALITY AS who (token_hash, claim_id, n)
 JOIN node ON node.token_hash = who.token_hash
 """
@@ -151,6 +162,7 @@ async def _callers(
     )
     answers: list[Given | AppError] = [Unauthorized("The node token is unknown; register again.")] * len(requests)
     asks: dict[int, _Ask] = {}
+    kinds: dict[int, _Kind] = {}
     taken: defaultdict[UUID, int] = defaultdict(int)
     first: dict[tuple[UUID, UUID], int] = {}
     for row in sorted(rows, key=lambda row: row["n"]):
@@ -164,7 +176,7 @@ async def _callers(
         slots = min(request.max, row["free"] - taken[row["id"]])
         if isinstance(answers[n], Given) and not row["given"] and row["is_fresh"] and slots > 0:
             taken[row["id"]] += slots
-            asks[n] = _Ask(request, row, slots)
+            asks[n] = _Ask(request, row, slots, kinds.setdefault(row["kind"], _Kind(row["id"])))
     return answers, asks
 
 
@@ -195,24 +207,25 @@ async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes
     lanes = _Lanes({}, {}, set())
     if not asks:
         return lanes
-    for row in await connection.fetch(_MATCHES, [ask.node["id"] for ask in asks]):
+    kinds = list({id(ask.kind): ask.kind for ask in asks}.values())
+    for row in await connection.fetch(_MATCHES, [kind.example for kind in kinds]):
         lane = row["lane"]
         lanes.demands[lane] = Demand(frozenset(row["requires"]), row["tool"])
         lanes.limits[lane] = caps.Limits.of(row)
         takers: list[int] = row["takers"] or []
         for n, credential in zip(takers, row["credentials"] or [], strict=True):
-            asks[n - 1].lanes[lane] = credential
+            kinds[n - 1].lanes[lane] = credential
     return lanes
 
 
 async def _serve(connection: asyncpg.Connection, settings: Settings, lanes: _Lanes, asks: Sequence[_Ask]) -> None:
     alike: defaultdict[tuple[int, ...], list[_Ask]] = defaultdict(list)
     for ask in asks:
-        if ask.lanes:
-            alike[tuple(sorted(ask.lanes))].append(ask)
+        if ask.kind.lanes:
+            alike[tuple(sorted(ask.kind.lanes))].append(ask)
     if not alike:
         return
-    credentials = {credential for ask in asks for credential in ask.lanes.values() if credential is not None}
+    credentials = {credential for ask in asks for credential in ask.kind.lanes.values() if credential is not None}
     room = await caps.measure(connection, lanes.limits.values(), credentials)
     for mine, group in alike.items():
         slots = [ask for turn in range(max(ask.slots for ask in group)) for ask in group if ask.slots > turn]
@@ -220,10 +233,10 @@ async def _serve(connection: asyncpg.Connection, settings: Settings, lanes: _Lan
             await _take(connection, settings, lanes, list(mine), slots)
             continue
         for ask in slots:
-            open_lanes = [lane for lane in mine if room.has_room(lanes.limits[lane], ask.lanes[lane])]
+            open_lanes = [lane for lane in mine if room.has_room(lanes.limits[lane], ask.kind.lanes[lane])]
             lane = await _take(connection, settings, lanes, open_lanes, [ask]) if open_lanes else None
             if lane is not None:
-                room.use(lanes.limits[lane], ask.lanes[lane])
+                room.use(lanes.limits[lane], ask.kind.lanes[lane])
 
 
 async def _take(
@@ -239,7 +252,7 @@ async def _take(
     for row in sorted(rows, key=lambda row: row["slot"]):
         slot: int = row["slot"]
         ask = slots[slot - 1]
-        attempt = offers.make(row, ask.node, ask.request.claim_id, ask.lanes[row["lane"]], settings)
+        attempt = offers.make(row, ask.node, ask.request.claim_id, ask.kind.lanes[row["lane"]], settings)
         ask.given.append(attempt.offer)
         attempts.append(attempt)
     await offers.store(connection, attempts, settings.start_within)

@@ -1,8 +1,6 @@
 """What a node does with issues: claim them, work on them, report how it ended. Contract: PROTOCOL."""
 
 import asyncio
-import json
-import zlib
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,20 +8,18 @@ import msgspec
 from litestar import Controller, Response, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
+from litestar.types import Receive
 
 from app.deps import AnyRequest, CurrentNode, NodeToken, Secrets, Session
-from app.domain.issues import attempts, finishing, lifecycle
+from app.domain.issues import attempts, finishing, lifecycle, log_body
 from app.domain.issues.claim import ClaimRequest
-from app.domain.issues.fleet import CurrentFleet
+from app.domain.issues.fleet import CurrentFleet, Fleet
 from app.domain.issues.log_append import Append
-from app.errors import InvalidInput, TooLarge
 from app.protocol import (
-    LOG_BODY_MAX_BYTES,
     Claim,
     Finish,
     Finished,
     LogAnswer,
-    LogBatch,
     Offers,
     Release,
     Secret,
@@ -32,8 +28,8 @@ from app.protocol import (
     UsageAnswer,
 )
 
-Wait = Annotated[float, QueryParameter(ge=0, le=60, description="Seconds to wait for work.")]
-_decode_batch = msgspec.json.Decoder(LogBatch).decode
+CLAIM_WAIT_MAX_S = 60
+Wait = Annotated[float, QueryParameter(ge=0, le=CLAIM_WAIT_MAX_S, description="Seconds to wait for work.")]
 
 
 class ClaimController(Controller):
@@ -45,12 +41,10 @@ class ClaimController(Controller):
         self, request: AnyRequest, token: NodeToken, fleet: CurrentFleet, data: JSONBody[Claim], wait: Wait = 0
     ) -> Response[Offers | None]:
         """Take issues as soon as there are any; 204 after `wait` seconds without. May be repeated."""
-        asked = ClaimRequest(token, data.claim_id, data.boot_id, data.max)
-        offers = await fleet.dispatch.claim(asked, wait, lambda: asyncio.ensure_future(_hung_up(request)))
-        if not offers:
+        offers = await claimed(fleet, token, data, wait, request.receive)
+        if offers is None:
             return Response(None, status_code=HTTP_204_NO_CONTENT)
-        # The offers were encoded when they were stored, and are sent as they stand there.
-        return Response(msgspec.Raw(f'{{"attempts":[{",".join(offers)}]}}'.encode()))  # pyright: ignore[reportReturnType]
+        return Response(msgspec.Raw(offers))  # pyright: ignore[reportReturnType]
 
 
 class AttemptController(Controller):
@@ -76,7 +70,7 @@ class AttemptController(Controller):
         self, request: AnyRequest, token: NodeToken, fleet: CurrentFleet, attempt_id: FromPath[UUID]
     ) -> LogAnswer:
         """Append entries numbered from `first_seq`. What the server has already is skipped."""
-        batch = read_batch(await _body(request))
+        batch = log_body.read(await request.body(), request.headers.get("content-encoding", ""))
         return await fleet.logs.submit(Append(token, attempt_id, batch))
 
     @put("/usage", operation_id="report_usage")
@@ -107,52 +101,18 @@ class AttemptController(Controller):
         return {}
 
 
-async def _hung_up(request: AnyRequest) -> None:
+async def claimed(fleet: Fleet, token: bytes, asked: Claim, wait_s: float, receive: Receive) -> bytes | None:
+    """The JSON of `Offers`, or None when no work came. `receive` is that of the request, whose body was read."""
+    offers = await fleet.dispatch.claim(
+        ClaimRequest(token, asked.claim_id, asked.boot_id, asked.max),
+        wait_s,
+        lambda: asyncio.ensure_future(_hung_up(receive)),
+    )
+    # The offers were encoded when they were stored, and are sent as they stand there.
+    return f'{{"attempts":[{",".join(offers)}]}}'.encode() if offers else None
+
+
+async def _hung_up(receive: Receive) -> None:
     """Returns when the client has gone. Nothing cancels a handler whose client hangs up, so it has to watch."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _body(request: AnyRequest) -> bytes:
-    body = await request.body()
-    if request.headers.get("content-encoding", "").lower() != "gzip":
-        return body
-    # Never more than the limit is unpacked, however much is packed.
-    unpack = zlib.decompressobj(wbits=31)
-    try:
-        plain = unpack.decompress(body, LOG_BODY_MAX_BYTES + 1)
-    except zlib.error as problem:
-        raise InvalidInput("The body is not valid gzip.") from problem
-    if len(plain) > LOG_BODY_MAX_BYTES:
-        raise TooLarge(f"A log batch has at most {LOG_BODY_MAX_BYTES} bytes.")
-    if not unpack.eof:
-        raise InvalidInput("The gzip body is cut off.")
-    return plain
-
-
-def read_batch(body: bytes) -> LogBatch:
-    """The batch, with broken characters replaced: a refused batch would be sent again for ever."""
-    try:
-        return _decode_batch(body)
-    except UnicodeDecodeError:
-        return _decode(body.decode("utf-8", "replace"))
-    except msgspec.ValidationError as problem:
-        raise InvalidInput(str(problem)) from problem
-    except msgspec.DecodeError:
-        return _decode(_without_lone_surrogates(body.decode("utf-8", "replace")))
-
-
-def _decode(text: str) -> LogBatch:
-    try:
-        return _decode_batch(text)
-    except msgspec.DecodeError as problem:
-        raise InvalidInput(str(problem)) from problem
-
-
-def _without_lone_surrogates(text: str) -> str:
-    """Half a pair, as left by a tool that cuts its output, is legal in an escape but in no encoding."""
-    try:
-        whole = json.dumps(json.loads(text), ensure_ascii=False)
-    except ValueError as problem:
-        raise InvalidInput(f"The body is not valid JSON: {problem}") from problem
-    return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
