@@ -18,6 +18,8 @@ log = structlog.stdlib.get_logger(__name__)
 _COMMAND_MAX = 2_000
 _MESSAGE_MAX = 8_000
 _FLUSH_EVERY_S = 0.5
+OUTPUT_MAX_BYTES = 256 * 1024 * 1024
+"""What a step may write. A tool that has gone mad would fill this disk, and then the server's."""
 
 
 class Journal:
@@ -92,14 +94,21 @@ class Stream:
         self._journal = journal
         self._step = step
         self._pieces = Pieces(journal.mask)
+        self._room_bytes = OUTPUT_MAX_BYTES
 
     @property
     def tail(self) -> str:
         return self._pieces.tail
 
     async def feed(self, block: bytes) -> None:
+        """What comes after `OUTPUT_MAX_BYTES` is left out, which is said once; the tool goes on."""
+        if self._room_bytes <= 0:
+            return
+        self._room_bytes -= len(block)
         for text in self._pieces.feed(block):
             await self._note(text)
+        if self._room_bytes <= 0:
+            await self._note(f"\n[what follows is left out: more than {OUTPUT_MAX_BYTES >> 20} MiB]\n")
 
     async def flush_now_and_then(self) -> None:
         while True:

@@ -22,7 +22,11 @@ _START_WITHIN_S = 60.0
 
 @contextmanager
 def running(home: Path) -> Generator[str]:
-    """The URL of the embedded server, which runs at least until the block ends."""
+    """The URL of the embedded server, which runs at least until the block ends. Raises `SettingsError`."""
+    if len(str(home).split()) > 1:
+        raise SettingsError(
+            f"The embedded PostgreSQL cannot live in {str(home)!r}: its path has a blank. Set NODEYARD_HOME to another."
+        )
     home.mkdir(parents=True, exist_ok=True)
     with (home / "postgres.users").open("a") as users, (home / "postgres.starting").open("a") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)

@@ -158,9 +158,21 @@ async def test_a_node_works_on_as_many_as_it_has_slots(server, make_agent, make_
     assert {issue["status"] for issue in ended} == {"pending_merge"}
 
 
+async def test_cancel_ends_the_tool_and_its_children(server, make_agent, make_issue):
+    make_agent("trap '' TERM; setsid sleep 1000 & sleep 1000 & echo started; wait")
+    issue_id = await make_issue()
+    await server.said(issue_id, "started")
+    [attempt] = await server.attempts(issue_id)
+    assert len(marked_alive(attempt["id"])) >= 3
+    await server.call("POST", f"/issues/{issue_id}/cancel")
+    assert (await server.ended(issue_id))["status"] == "cancelled"
+    assert (await server.attempts(issue_id))[0]["status"] == "cancelled"
+    assert not marked_alive(attempt["id"])
+
+
 async def test_a_busy_tool_does_not_starve_the_heartbeat(server, make_agent, make_issue):
-    """Eight times the interval of a tool that only writes: the node never looks offline."""
-    agent = make_agent("timeout 4 yes 0123456789; echo new > code.txt")
+    """Eight times the interval of a tool that computes and writes: the node never looks offline."""
+    agent = make_agent("timeout 4 yes > /dev/null & yes 0123456789 | head -c 30000000; wait; echo new > code.txt")
     issue_id = await make_issue()
 
     async def state() -> str:

@@ -93,6 +93,11 @@ async def test_it_starts_again_after_its_postmaster_was_killed(home: Path):
     assert postmaster(home) is None
 
 
+def test_a_path_with_a_blank_is_refused_at_once(tmp_path: Path):
+    with pytest.raises(SettingsError, match="NODEYARD_HOME"), embedded.running(tmp_path / "my home"):
+        pass
+
+
 def test_production_refuses_it():
     with pytest.raises(SettingsError, match="DATABASE_URL must be set in production"):
         read({"NODEYARD_ENV": "production", "NODEYARD_SECRET_KEYS": "x" * 32})
