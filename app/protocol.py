@@ -12,17 +12,20 @@ from uuid import UUID
 from msgspec import Meta, Struct, field
 
 # PostgreSQL's text cannot hold NUL, so every stored string refuses it here instead of failing there.
-Line255 = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Text500 = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")]
-Text64K = Annotated[str, Meta(max_length=65_536, pattern=r"^[^\x00]*$")]
-Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x20\x7f,]+$")]
+NO_NUL = r"^[^\x00]*$"
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+TAG = r"^[^\x00-\x20\x7f,]+$"
+CATEGORY = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"
+SHA = r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$"
+Line255 = Annotated[str, Meta(min_length=1, max_length=255, pattern=ONE_LINE)]
+Text500 = Annotated[str, Meta(max_length=500, pattern=NO_NUL)]
+Text64K = Annotated[str, Meta(max_length=65_536, pattern=NO_NUL)]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=TAG)]
 Tags = Annotated[list[Tag], Meta(max_length=64)]
-Category = Annotated[str, Meta(max_length=32, pattern=r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$", examples=["claude-code"])]
+Category = Annotated[str, Meta(max_length=32, pattern=CATEGORY, examples=["claude-code"])]
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Sha = Annotated[
-    str, Meta(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"])
-]
+Sha = Annotated[str, Meta(pattern=SHA, examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"])]
 
 # git check-ref-format(1), and no leading "-", which git would read as an option.
 REF = (
@@ -40,15 +43,27 @@ REMOTE_URL = (
     rf"|[A-Za-z0-9_][\w.-]*@{_HOST}:(?![-:]){_PATH})$"
 )
 LOCAL_URL = rf"^(?:file://)?/{_PATH}$"
+REPOSITORY_URL = f"{REMOTE_URL}|{LOCAL_URL}"
 RepositoryUrl = Annotated[
     str,
     Meta(
         max_length=1023,
-        pattern=f"{REMOTE_URL}|{LOCAL_URL}",
+        pattern=REPOSITORY_URL,
         description="https://, ssh:// or user@host:path; a local path or file:// in development only.",
         examples=["https://github.com/acme/shop.git"],
     ),
 ]
+
+FORMS = {
+    NO_NUL: "must not contain the character NUL",
+    ONE_LINE: "must be one line without control characters",
+    TAG: "must be one word without commas",
+    CATEGORY: "must be lower-case letters, digits and hyphens, as claude-code",
+    SHA: "must be a full commit id of 40 or 64 lower-case hexadecimal digits",
+    REF: "must be a name that git accepts for a branch, as main",
+    REPOSITORY_URL: "must be https://host/path, ssh://host/path or user@host:path, without a password",
+}
+"""What each pattern means to a person, who is not shown the expression."""
 
 HEARTBEATS_MISSED_UNTIL_OFFLINE = 3
 LOG_ENTRIES_MAX = 1000
@@ -130,19 +145,19 @@ class CredentialCategory(StrEnum):
 
 class Tool(Struct):
     category: Category
-    version: Annotated[str, Meta(max_length=255, pattern=r"^[^\x00]*$")] | None = None
+    version: Annotated[str, Meta(max_length=255, pattern=NO_NUL)] | None = None
 
 
 class Register(Struct):
     name: Line255
-    machine_id: Annotated[str, Meta(min_length=8, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
-    boot_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
-    version: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
+    machine_id: Annotated[str, Meta(min_length=8, max_length=128, pattern=ONE_LINE)]
+    boot_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
+    version: Annotated[str, Meta(max_length=64, pattern=ONE_LINE)] | None = None
     max_slots: Annotated[int, Meta(ge=1, le=1000)] = 1
     tags: Tags = field(default_factory=list[str])
     tools: Annotated[list[Tool], Meta(max_length=64)] = field(default_factory=list[Tool])
-    ip: Annotated[str, Meta(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
-    description: Annotated[str, Meta(max_length=255, pattern=r"^[^\x00]*$")] | None = None
+    ip: Annotated[str, Meta(max_length=64, pattern=ONE_LINE)] | None = None
+    description: Annotated[str, Meta(max_length=255, pattern=NO_NUL)] | None = None
 
 
 class Registered(Struct):
@@ -301,4 +316,4 @@ class Finished(Struct):
 
 
 class Release(Struct):
-    reason: Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00]*$")] | None = None
+    reason: Annotated[str, Meta(max_length=1024, pattern=NO_NUL)] | None = None

@@ -1,5 +1,6 @@
 """Every refusal as an RFC 9457 problem document, and every failure of ours as a plain 500 that says nothing inside."""
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import AppError, Unavailable
+from app.protocol import FORMS
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger("nodeyard.http")
@@ -48,6 +50,10 @@ _AWAY: tuple[type[BaseException], ...] = (
     PoolTimeoutError,
     OSError,
 )
+
+
+_NAMED_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]*)`")
+_FORMS = {repr(pattern): meaning for pattern, meaning in FORMS.items()}
 
 
 def is_database_away(problem: BaseException) -> bool:
@@ -88,10 +94,18 @@ def on_app_error(request: Request[Any, Any, Any], error: AppError) -> Response[b
 
 def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     extra: list[dict[str, Any]] = error.extra if isinstance(error.extra, list) else []
-    errors = [{"field": str(item.get("key") or "body"), "message": str(item.get("message", ""))} for item in extra]
-    errors = [{**item, "field": "body" if item["field"] == "data" else item["field"]} for item in errors]
+    errors = [_worded(str(item.get("key") or "data"), str(item.get("message", ""))) for item in extra]
     first = f"{errors[0]['field']}: {errors[0]['message']}" if errors else error.detail
     return problem(request, 400, "invalid_input", first, {"errors": errors or [{"field": "body", "message": first}]})
+
+
+def _worded(field: str, message: str) -> dict[str, str]:
+    """What msgspec says, with the field that is unknown or missing, and without regular expressions."""
+    named = _NAMED_FIELD.search(message)
+    if field == "data":
+        field = named[1] if named else "body"
+    _, _, pattern = message.partition("matching regex ")
+    return {"field": field, "message": _FORMS.get(pattern, message)}
 
 
 def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
