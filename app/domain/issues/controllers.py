@@ -14,6 +14,7 @@ from app.db.models.work import Attempt, Issue
 from app.deps import Config, CurrentPaging, CurrentViewer, Session, Viewer
 from app.domain.audit.recording import record
 from app.domain.issues import lifecycle, queries, writing
+from app.domain.issues.explain import Explanation, explain
 from app.domain.issues.filters import CurrentFilters, provide_filters
 from app.domain.issues.notices import issue_deleted
 from app.domain.issues.schemas import (
@@ -101,6 +102,12 @@ class IssueController(Controller):
         found = await page(session, statement, paging, [Attempt.number], descending=False)
         shown = {attempt.id: attempt for attempt in await queries.with_usage(session, found.rows)}
         return found.as_page(AttemptPage, lambda row: shown[row.id])
+
+    @get("/{issue_id:uuid}/explain")
+    async def explain_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> Explanation:
+        """Why it waits."""
+        await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+        return await explain(session, issue_id)
 
     @post("/{issue_id:uuid}/cancel", status_code=HTTP_200_OK)
     async def cancel_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:

@@ -2,7 +2,7 @@
 // Why an issue waits, in the server's words, asked again while it does.
 import { html } from "../lib/html.js";
 import { get } from "../lib/api.js";
-import { t } from "../lib/i18n.js";
+import { named, t } from "../lib/i18n.js";
 import { useLive } from "../lib/live.js";
 import { Icon } from "./icon.js";
 
@@ -12,9 +12,10 @@ const EVERY_MS = 10_000;
 export function Explain({ issue }) {
   const { data } = useLive((signal) => get(`/issues/${issue.id}/explain`, {}, signal), [issue.id, issue.updated_at], { on: ["node"], everyMs: EVERY_MS });
   if (!data) return null;
-  const reasons = /** @type {{code: string, detail: string}[]} */ (data.reasons ?? []);
+  const reasons = /** @type {{code: string, detail: string}[]} */ (data.reasons);
+  if (reasons.length === 0) return null;
   return html`<section class="notice explain" data-tone="running"><${Icon} name="clock" /><div>
-    <strong>${t("explain.title")}</strong>
-    ${reasons.length === 0 ? html`<p>${data.detail ?? data.summary ?? t("explain.next")}</p>` : html`<ul>${reasons.map((reason) => html`<li key=${reason.detail}>${reason.detail}</li>`)}</ul>`}
+    <span class="second">${t("explain.title")}</span>
+    <ul>${reasons.map((reason) => html`<li key=${reason.code}><strong>${named("why", reason.code)}</strong> <span class="second">${reason.detail}</span></li>`)}</ul>
   </div></section>`;
 }
