@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import socket
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from app.protocol import Action, Desired, Heartbeat, HeartbeatAnswer, HeldAttemp
 log = structlog.stdlib.get_logger(__name__)
 
 _RENEW_SPREAD_S = 2.0
+_RENEWALS_MAX = 2
+_RENEWALS_WITHIN_S = 300.0
 _REFUSED_PAUSE_S = 30.0
 
 
@@ -33,6 +36,7 @@ class Membership:
         self._settings = settings
         self._state = state
         self._renewing = asyncio.Lock()
+        self._renewed_at: list[float] = []
         self._tools: list[Tool] = []
         self._terms: Registered | None = None
         self._interval_s = 15.0
@@ -57,10 +61,18 @@ class Membership:
         self.may_claim.set()
 
     async def renew(self, used_token: str) -> None:
-        """Get a new token for one that the server no longer knows. Goes on until it succeeds."""
+        """Get a new token for one that the server no longer knows. Goes on until it succeeds.
+
+        Raises `StaleBoot` when it is needed again and again: then another process registers with our machine_id, and
+        of the two the one that was there first gives way, because it was the first to be displaced.
+        """
         async with self._renewing:
             if self._client.token != used_token:
                 return
+            now = time.monotonic()
+            self._renewed_at = [at for at in self._renewed_at if now - at < _RENEWALS_WITHIN_S]
+            if len(self._renewed_at) >= _RENEWALS_MAX:
+                raise StaleBoot(401, "unauthorized", "Another process registers with this node's machine_id.")
             # A whole fleet may have lost its tokens in the same moment.
             await asyncio.sleep(jitter.between(0, _RENEW_SPREAD_S))
             while True:
@@ -70,6 +82,7 @@ class Membership:
                     log.warning("registration_refused", reason=str(refusal))
                     await asyncio.sleep(jitter.between(_REFUSED_PAUSE_S / 2, _REFUSED_PAUSE_S))
                 else:
+                    self._renewed_at.append(time.monotonic())
                     return
 
     async def beat(

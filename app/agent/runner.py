@@ -291,7 +291,13 @@ class Runner:
     def _spawn(self, act: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(act)
         self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._deliveries.discard(task)
+        # A stale boot ends the agent through its heartbeat; the spool waits for the next start.
+        if not task.cancelled() and (problem := task.exception()) is not None and not isinstance(problem, StaleBoot):
+            log.warning("attempt_broke", exc_info=problem)
 
     def _free_slots(self) -> int:
         return max(self._settings.slots - self._working, 0)

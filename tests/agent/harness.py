@@ -50,7 +50,7 @@ class ServerProcess:
             "NODEYARD_REGISTRATION_KEY": REGISTRATION_KEY,
             "NODEYARD_ADMIN_EMAIL": ADMIN[0],
             "NODEYARD_ADMIN_PASSWORD": ADMIN[1],
-            "NODEYARD_HEARTBEAT_INTERVAL_S": "0.5",
+            "NODEYARD_HEARTBEAT_INTERVAL_S": "1",
             "NODEYARD_LEASE_S": "20",
             "NODEYARD_START_WITHIN_S": "5",
             **settings,

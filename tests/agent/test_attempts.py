@@ -171,8 +171,8 @@ async def test_cancel_ends_the_tool_and_its_children(server, make_agent, make_is
 
 
 async def test_a_busy_tool_does_not_starve_the_heartbeat(server, make_agent, make_issue):
-    """Eight times the interval of a tool that computes and writes: the node never looks offline."""
-    agent = make_agent("timeout 4 yes > /dev/null & yes 0123456789 | head -c 30000000; wait; echo new > code.txt")
+    """Six times the interval of a tool that computes and writes: the node never looks offline."""
+    agent = make_agent("timeout 6 yes > /dev/null & yes 0123456789 | head -c 30000000; wait; echo new > code.txt")
     issue_id = await make_issue()
 
     async def state() -> str:

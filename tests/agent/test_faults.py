@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -97,6 +98,23 @@ async def test_a_second_agent_in_the_same_folder_refuses(server, make_agent, mak
     first.process = process
     assert "Another agent uses" in first.log
     assert (await server.ended(await make_issue()))["status"] == "pending_merge"
+
+
+async def test_an_agent_whose_place_was_taken_ends_its_work_and_exits(server, make_agent, make_issue, tmp_path):
+    """As when a machine was copied, with its machine_id."""
+    first = make_agent("echo started; sleep 1000", name="one")
+    issue_id = await make_issue()
+    await server.said(issue_id, "started")
+    [attempt] = await server.attempts(issue_id)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(first.state / "machine_id", tmp_path / "copy" / "machine_id")
+    words = ("--state-dir", str(tmp_path / "copy"), "--name", first.name)
+    make_agent("echo new > code.txt", *words, name="two")
+    assert await first.ended() == 1
+    assert "took this node's place" in first.log
+    assert not marked_alive(attempt["id"])
+    assert first.workspaces() != []
+    assert (await server.ended(issue_id))["status"] == "pending_merge"
 
 
 async def test_another_machine_with_its_name_is_told(server, make_agent):
