@@ -74,8 +74,11 @@ diagram: $(READY) ## Draw the tables anew in docs/migrations.md and docs/migrati
 bench-upgrade: $(READY) ## Upgrade a million log entries beside a reader, and print time and longest stall
 	$(BIN)/python bench/upgrade.py
 
+bench: $(READY) ## Measure the hot paths beside PostgreSQL itself, in about ten minutes
+	$(BIN)/python -m bench
+
 lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix check drift diagram bench-upgrade openapi lock page vendor chromium test-web
+.PHONY: help install demo serve agent migrate migration test lint fix check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web

@@ -34,6 +34,6 @@ async def add_up(session: AsyncSession) -> None:
     if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY}):
         return
     for table, statement in _ADD_UP.items():
-        few = text(f"SELECT count(*) FROM (SELECT FROM {table} LIMIT {_MANY}) AS some")
+        few = text(f"SELECT count(*) FROM (SELECT FROM {table} LIMIT {_MANY}) AS few")
         if await session.scalar(few) == _MANY:
             await session.execute(text(statement))

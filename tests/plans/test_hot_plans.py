@@ -1,0 +1,109 @@
+"""The hot statements use their indexes, planned for any values, with the statistics of a million rows.
+
+Statistics are faked: what the planner believes of a table is one row of `pg_class`. As on the fleet's connections,
+reading a whole table is possible only where no index serves, so a lost index shows as a sequential scan.
+"""
+
+import re
+
+import asyncpg
+import pytest
+from speaking import MakeNode, Queue
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
+
+from app.db.engine import FLEET_PLANS
+from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, offers
+from app.domain.nodes import heartbeat
+
+GREAT = ("issue", "attempt", "workflowlog", "node", "credentialnodelink")
+LOSE_SILENT = """NOT EXISTS (SELECT FROM node WHERE node.id = attempt.node_id
+    AND node.last_heartbeat > clock_timestamp() - interval '5 min')"""
+LAPSE = "attempt.status = 'offered' AND attempt.start_by < clock_timestamp()"
+
+
+def _end(which: str) -> str:
+    """As SQLAlchemy sends it."""
+    statement = text(lifecycle._END.format(which=f"{which} AND {lifecycle._LIVE}"))
+    return str(statement.compile(dialect=dialect.dialect()))
+
+
+# The statement, and the indexes without which it would read a table from end to end.
+HOT = {
+    "due": (claim._BEGIN, ["ix_issue_deferred"]),
+    "callers": (claim._CALLERS, ["uq_node_token_hash", "ix_attempt_live_node", "ix_attempt_node_id_claim_id"]),
+    "matches": (claim._MATCHES, ["ix_issue_ready"]),
+    "take": (claim.TAKE, ["ix_issue_ready", "pk_issue"]),
+    "lanes": (f"{eligibility.LANES} SELECT * FROM lane", ["ix_issue_ready"]),
+    "cap of a project": (caps._COUNT["project"], ["ix_issue_processing_project_id"]),
+    "cap of a repository": (caps._COUNT["repository"], ["ix_issue_processing_repository_id"]),
+    "cap of a credential": (caps._COUNT["credential"], ["ix_attempt_live_credential"]),
+    "beat": (heartbeat._BEAT, ["uq_node_token_hash", "pk_node"]),
+    "held": (heartbeat._HELD, ["ix_attempt_live_node"]),
+    "missed": (heartbeat._MISS, ["attempt"]),
+    "log lock": (log_append._LOCK, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
+    "late log": (log_append._LATE, ["pk_attempt", "pk_issue"]),
+    "log advance": (log_append._ADVANCE, ["pk_attempt"]),
+    "finish": (_end("attempt.id = CAST(:attempt_id AS uuid)"), ["pk_attempt", "pk_issue"]),
+    "lapse": (_end(LAPSE), ["attempt_live_"]),
+    "lose silent": (_end(LOSE_SILENT), ["attempt_live_"]),
+}
+assert offers.JOINS in claim.TAKE
+
+
+@pytest.fixture
+async def million(sql: asyncpg.Connection, queue: Queue, make_node: MakeNode) -> asyncpg.Connection:
+    node = await make_node(max_slots=3)
+    for _ in range(3):
+        await queue.add()
+    offer = await node.take()
+    await node.log(offer["attempt_id"], 0, "one", "two")
+    for name, value in {**FLEET_PLANS, "plan_cache_mode": "force_generic_plan"}.items():
+        await sql.execute(f"SET {name} = {value}")
+    for table in GREAT:
+        await sql.execute(f"VACUUM ANALYZE {table}")
+        await sql.execute(
+            """UPDATE pg_class SET reltuples = 1000000
+               WHERE oid = $1::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1::regclass)""",
+            table,
+        )
+    return sql
+
+
+async def plan_of(sql: asyncpg.Connection, statement: str) -> str:
+    """As planned once for all values."""
+    count = max((int(n) for n in re.findall(r"\$(\d+)", statement)), default=0)
+    await sql.execute(f"PREPARE hot AS {statement}")
+    nulls = f"({', '.join(['NULL'] * count)})" if count else ""
+    rows = await sql.fetch(f"EXPLAIN EXECUTE hot{nulls}")
+    await sql.execute("DEALLOCATE hot")
+    return "\n".join(row[0] for row in rows)
+
+
+def scanned(plan: str) -> set[str]:
+    return set(re.findall(r"Seq Scan on (\w+)", plan)) & set(GREAT)
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_a_hot_statement_uses_its_indexes(million: asyncpg.Connection, name: str):
+    statement, indexes = HOT[name]
+    plan = await plan_of(million, statement)
+    assert not scanned(plan), plan
+    for index in indexes:
+        assert index in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("take", "ix_issue_ready"),
+        ("matches", "ix_issue_ready"),
+        ("due", "ix_issue_deferred"),
+        ("held", "ix_attempt_live_node"),
+        ("cap of a project", "ix_issue_processing_project_id"),
+    ],
+)
+async def test_without_its_index_the_plan_is_another(million: asyncpg.Connection, name: str, index: str):
+    await million.execute(f"DROP INDEX {index}")
+    plan = await plan_of(million, HOT[name][0])
+    assert index not in plan
