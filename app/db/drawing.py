@@ -3,9 +3,11 @@
 import re
 
 from sqlalchemy import Column, Table
+from sqlalchemy.dialects import postgresql
 
 from app.db.metadata import METADATA
 
+_POSTGRESQL = postgresql.dialect()
 BEGIN, END = "<!-- diagram: make diagram -->", "<!-- end of diagram -->"
 
 
@@ -16,22 +18,23 @@ def redraw(document: str) -> str:
 
 
 def diagram() -> str:
+    """Tables with their keys, and how they point at each other; the other columns would hide that."""
     lines = ["erDiagram"]
     for table in METADATA.sorted_tables:
-        lines += [f"    {table.name} {{", *(f"        {_column(each)}" for each in table.columns), "    }"]
+        keys = [each for each in table.columns if each.primary_key or each.foreign_keys]
+        if keys:
+            lines += [f"    {table.name} {{", *(f"        {_column(each)}" for each in keys), "    }"]
+        else:
+            lines.append(f"    {table.name}")
     for table in METADATA.sorted_tables:
         lines += [_relation(table, each) for each in table.columns if each.foreign_keys]
     return "\n".join(lines)
 
 
 def _column(column: Column[object]) -> str:
-    kind = re.sub(r"\W+", "_", str(column.type).lower()).strip("_")
-    marks = ", ".join(
-        mark
-        for mark, holds in (("PK", column.primary_key), ("FK", column.foreign_keys), ("UK", column.unique))
-        if holds
-    )
-    return f"{kind} {column.name} {marks}".rstrip()
+    kind = str(column.type.compile(dialect=_POSTGRESQL)).lower()
+    marks = (("PK", column.primary_key), ("FK", bool(column.foreign_keys)))
+    return f"{kind} {column.name} {', '.join(mark for mark, holds in marks if holds)}"
 
 
 def _relation(table: Table, column: Column[object]) -> str:

@@ -91,29 +91,43 @@ def server(request: pytest.FixtureRequest, newest_server: Server) -> Generator[S
         yield oldest
 
 
+class Templates:
+    """Databases to copy from, made when first asked for: "fresh", "A", "B", "A at head", "B at head"."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.made: dict[str, str] = {}
+
+    async def get(self, like: str) -> str:
+        if like not in self.made:
+            name = f"template_{uuid4().hex[:12]}"
+            await self._make(like, name)
+            self.made[like] = name
+        return self.made[like]
+
+    async def _make(self, like: str, name: str) -> None:
+        shape = next((each for each in shapes.SHAPES if like.split(maxsplit=1)[0] == each.name), None)
+        source = "template0"
+        if like.endswith(" at head"):
+            assert shape is not None
+            source = await self.get(shape.name)
+        await self.server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+        if shape is None:
+            await migrate.upgrade(self.server.at(name))
+        elif like.endswith(" at head"):
+            await upgrade_literally(self.server.at(name))
+        else:
+            async with connected(self.server.at(name)) as connection:
+                await shapes.create(connection, shape)
+                await shapes.fill(connection, shape)
+
+
 @pytest.fixture(scope="session")
-def templates(server: Server) -> Generator[dict[str, str]]:
-    """Databases to copy from: "fresh" (at head), each older shape with its rows, and "<shape> at head"."""
-    names = ["fresh", *(each.name for each in shapes.SHAPES), *(f"{each.name} at head" for each in shapes.SHAPES)]
-    made = {name: f"template_{uuid4().hex[:12]}" for name in names}
-    asyncio.run(_make_templates(server, made))
+def templates(server: Server) -> Generator[Templates]:
+    made = Templates(server)
     yield made
-    for name in made.values():
+    for name in made.made.values():
         asyncio.run(server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-async def _make_templates(server: Server, names: dict[str, str]) -> None:
-    for name in names.values():
-        await server.execute(f'CREATE DATABASE "{name}"')
-    await migrate.upgrade(server.at(names["fresh"]))
-    for shape in shapes.SHAPES:
-        async with connected(server.at(names[shape.name])) as connection:
-            await shapes.create(connection, shape)
-            await shapes.fill(connection, shape)
-        at_head = names[f"{shape.name} at head"]
-        await server.execute(f'DROP DATABASE "{at_head}"')
-        await server.execute(f'CREATE DATABASE "{at_head}" TEMPLATE "{names[shape.name]}"')
-        await upgrade_literally(server.at(at_head))
 
 
 async def upgrade_literally(url: str, keys: tuple[str, ...] = ()) -> str:
@@ -128,13 +142,13 @@ MakeDatabase = Callable[[str | shapes.LegacyShape | None], Awaitable[str]]
 
 
 @pytest.fixture
-async def make_database(server: Server, templates: dict[str, str]) -> AsyncIterator[MakeDatabase]:
+async def make_database(server: Server, templates: Templates) -> AsyncIterator[MakeDatabase]:
     """Gives the URL of a new database: empty, "fresh" (at head), or of an older shape with its rows."""
     made: list[str] = []
 
     async def make(like: str | shapes.LegacyShape | None = None) -> str:
         name = f"migration_{uuid4().hex[:12]}"
-        source = "template0" if like is None else templates[like if isinstance(like, str) else like.name]
+        source = "template0" if like is None else await templates.get(like if isinstance(like, str) else like.name)
         await server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
         made.append(name)
         return server.at(name)
