@@ -42,7 +42,12 @@ class Finding:
 
 
 def look(connection: Connection) -> Finding:
-    """Changes nothing."""
+    """Changes nothing, and waits for a migration that is running: half-changed tables have no shape."""
+    with revisions.migration_lock(connection):
+        return _look(connection)
+
+
+def _look(connection: Connection) -> Finding:
     revision = _revision(connection)
     found = shape.read(connection)
     labels = found.tables.get("type credentialcategory", {}).get("its labels")
@@ -122,7 +127,7 @@ def act(connection: Connection, keys: tuple[str, ...], say: Say) -> None:
 
 
 def _adopt(connection: Connection, keys: tuple[str, ...], say: Say) -> None:
-    found = look(connection)
+    found = _look(connection)
     if found.kind in {"ours", "unknown"}:
         connection.rollback()
         raise NotAdopted("\n".join(describe(found)))
