@@ -1,7 +1,6 @@
 """The composition root: settings in, application out."""
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -125,7 +124,6 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
                     loops.every(0, "stop", _on(stopping, crew.dispatch.close))
                     loops.every(TICK_S, "upkeep", Upkeep(db, settings, crew.dispatch, roll_call).run_once)
                     loops.every(30, "roll call", roll_call.count)
-                    _settle_garbage_collector()
                     yield
             finally:
                 stopping.set()
@@ -150,10 +148,3 @@ def _on(event: asyncio.Event, act: Callable[[], None]) -> Callable[[], Awaitable
         await asyncio.Future()
 
     return wait
-
-
-def _settle_garbage_collector() -> None:
-    """Full collections over everything that was imported are most of the latency tail under load."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

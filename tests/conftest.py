@@ -91,9 +91,10 @@ async def _admin(url: str, statement: str) -> None:
 
 
 @pytest.fixture
-async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
-    """A fresh database at head."""
-    name = f"test_{uuid4().hex[:12]}"
+async def database_url(postgres: str, template: str, worker_id: str) -> AsyncIterator[str]:
+    """A fresh database at head. Its name is the worker's, so that applications can be kept (see `running_app`)."""
+    name = f"test_{worker_id}"
+    await _admin(postgres, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     await _admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     yield at(postgres, name)
     await _admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -108,10 +109,9 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
+def settings(database_url: str) -> Settings:
     return Settings(
         database_url=database_url,
-        home=tmp_path / "home",
         secret_keys=("the-first-secret-key-of-the-tests",),
         registration_key=REGISTRATION_KEY,
         admin_email=ADMIN[0],
@@ -120,10 +120,18 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
     )
 
 
+_composed: dict[Settings, Litestar] = {}
+
+
 @asynccontextmanager
 async def running_app(settings: Settings) -> AsyncGenerator[Litestar]:
-    """In a task of its own, since a fixture's set-up and clean-up run in two, and cancel scopes must not cross."""
-    app = create_app(settings)
+    """In a task of its own, since a fixture's set-up and clean-up run in two, and cancel scopes must not cross.
+
+    Composing an application takes longer than most tests, so those with the same settings share one, started anew.
+    """
+    if settings not in _composed:
+        _composed[settings] = create_app(settings)
+    app = _composed[settings]
     started, stop = asyncio.Event(), asyncio.Event()
 
     async def live() -> None:
