@@ -24,6 +24,7 @@ from app.domain.nodes import registration_key
 from app.domain.nodes.node_api import NodeController
 from app.domain.nodes.roll_call import RollCall
 from app.http import description, health, operators, problems, shortcut, swagger
+from app.http.bodies import StrictRequest
 from app.http.requests import JsonOnly, logged
 from app.protocol import BODY_MAX_BYTES
 from app.settings import Settings, SettingsError
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> Litestar:
         },
         middleware=[JsonOnly()],
         logging_config=None,
+        request_class=StrictRequest,
         exception_handlers=problems.HANDLERS,
         request_max_body_size=BODY_MAX_BYTES,
         openapi_config=description.config(),

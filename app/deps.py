@@ -11,7 +11,6 @@ from uuid import UUID
 from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
 from msgspec import Struct
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -156,9 +155,7 @@ async def is_still_valid(db: Database, viewer: Viewer) -> bool:
     return known == viewer.is_superuser
 
 
-def provide_paging(
-    request: AnyRequest, vault: Secrets, limit: FromQuery[Limit] = 50, cursor: FromQuery[Cursor | None] = None
-) -> Paging:
+def provide_paging(request: AnyRequest, vault: Secrets, limit: Limit = 50, cursor: Cursor = None) -> Paging:
     """A cursor opens only the list that made it: the same path with the same filters."""
     filters = sorted(item for item in request.query_params.multi_items() if item[0] not in {"limit", "cursor"})
     return Paging(limit, cursor, f"{request.scope['path']}?{urlencode(filters)}", vault)

@@ -1,9 +1,13 @@
 """The shapes that every operators' call shares: bodies that refuse unknown fields, and the one page of a list."""
 
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
+import msgspec
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
+from app.errors import InvalidInput
 from app.protocol import Line255
 
 Item = TypeVar("Item")
@@ -18,11 +22,23 @@ Email = Annotated[
     ),
 ]
 NewPassword = Annotated[str, Meta(min_length=8, max_length=1024, pattern=r"^[^\x00]*$", examples=["correct horse 9"])]
-Filter = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
-Limit = Annotated[int, Meta(ge=1, le=200, description="How many items at most.")]
+# Litestar heeds only the bounds that stand in the parameter itself.
+FilterText = Annotated[str | None, QueryParameter(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+FilterMoment = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=40,
+        pattern=r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$",
+        description="RFC 3339 with an offset.",
+        schema_extra={"format": "date-time"},
+    ),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many items at most.")]
 Cursor = Annotated[
-    str,
-    Meta(max_length=1024, pattern=r"^[A-Za-z0-9_=-]*$", description="`next_cursor` of the page before, same filters."),
+    str | None,
+    QueryParameter(
+        max_length=1024, pattern=r"^[A-Za-z0-9_=-]*$", description="`next_cursor` of the page before, same filters."
+    ),
 ]
 MaxRunning = Annotated[int, Meta(ge=0, le=2**31 - 1, description="How many of its issues run at once; null: any.")]
 Name = Line255
@@ -38,3 +54,11 @@ class Page(Struct, Generic[Item]):
     items: list[Item]
     next_cursor: str | None
     total: int
+
+
+def moment(text: str | None, field: str) -> datetime | None:
+    """The point in time that a filter names. Raises `InvalidInput` for one that no calendar has."""
+    try:
+        return None if text is None else msgspec.convert(text, datetime)
+    except msgspec.ValidationError as problem:
+        raise InvalidInput(str(problem), field=field) from problem

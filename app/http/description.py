@@ -10,7 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, Contact, Operation, RequestBody, SecurityScheme, Tag
+from litestar.openapi.spec import Components, Contact, Operation, RequestBody, Schema, SecurityScheme, Tag
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import UNSET, Struct, UnsetType
@@ -79,10 +80,19 @@ class DescribedOperation(Operation):
     """Shows the sample body that `app.http.examples` has for it."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = not _may_be_left_out(self.request_body)
         body = BODIES.get(self.operation_id or "")
         if body is not None and isinstance(self.request_body, RequestBody):
             for content in self.request_body.content.values():
                 content.example = body
+
+
+def _may_be_left_out(body: RequestBody) -> bool:
+    """A handler that takes null takes no body too."""
+    schemas = [content.schema for content in body.content.values()]
+    kinds = [kind for schema in schemas if isinstance(schema, Schema) for kind in schema.one_of or ()]
+    return any(isinstance(kind, Schema) and kind.type == OpenAPIType.NULL for kind in kinds)
 
 
 class Described(ReceiveRoutePlugin):

@@ -38,7 +38,7 @@ from app.domain.accounts.schemas import (
     UserPage,
 )
 from app.domain.audit.recording import record
-from app.schemas import Filter
+from app.schemas import FilterText
 
 
 class AuthController(Controller):
@@ -116,7 +116,7 @@ class UserController(Controller):
         paging: CurrentPaging,
         is_active: FromQuery[bool | None] = None,
         is_superuser: FromQuery[bool | None] = None,
-        q: FromQuery[Filter | None] = None,
+        q: FilterText = None,
     ) -> UserPage:
         """`q` looks into email and full name."""
         require_superuser(viewer)

@@ -1,19 +1,14 @@
-from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, get
 from litestar.params import FromQuery
-from msgspec import Meta
 from sqlalchemy import select
 
 from app.db.crud import page, shaped
 from app.db.models.accounts import AuditEvent
 from app.deps import CurrentPaging, CurrentViewer, Session, require_superuser
 from app.domain.audit.schemas import AuditOut, AuditPage
-from app.schemas import Filter
-
-Moment = Annotated[datetime, Meta(tz=True)]
+from app.schemas import FilterMoment, FilterText, moment
 
 
 class AuditController(Controller):
@@ -28,11 +23,11 @@ class AuditController(Controller):
         viewer: CurrentViewer,
         paging: CurrentPaging,
         actor_id: FromQuery[UUID | None] = None,
-        action: FromQuery[Filter | None] = None,
-        object_type: FromQuery[Filter | None] = None,
-        object_id: FromQuery[Filter | None] = None,
-        since: FromQuery[Moment | None] = None,
-        until: FromQuery[Moment | None] = None,
+        action: FilterText = None,
+        object_type: FilterText = None,
+        object_id: FilterText = None,
+        since: FilterMoment = None,
+        until: FilterMoment = None,
     ) -> AuditPage:
         """Who did what to which object, newest first. `until` is exclusive."""
         require_superuser(viewer)
@@ -46,8 +41,8 @@ class AuditController(Controller):
             if wanted is not None:
                 statement = statement.where(column == wanted)
         if since is not None:
-            statement = statement.where(AuditEvent.at >= since)
+            statement = statement.where(AuditEvent.at >= moment(since, "since"))
         if until is not None:
-            statement = statement.where(AuditEvent.at < until)
+            statement = statement.where(AuditEvent.at < moment(until, "until"))
         found = await page(session, statement, paging, [AuditEvent.at, AuditEvent.id])
         return found.as_page(AuditPage, lambda row: shaped(row, AuditOut))

@@ -23,7 +23,7 @@ from app.domain.credentials.schemas import (
 )
 from app.errors import NotFound
 from app.protocol import CredentialCategory
-from app.schemas import Filter
+from app.schemas import FilterText
 
 
 class CredentialController(Controller):
@@ -39,7 +39,7 @@ class CredentialController(Controller):
         category: FromQuery[CredentialCategory | None] = None,
         is_disabled: FromQuery[bool | None] = None,
         node_id: FromQuery[UUID | None] = None,
-        q: FromQuery[Filter | None] = None,
+        q: FilterText = None,
     ) -> CredentialPage:
         """`q` looks into the title; `node_id` asks for those that the node may use."""
         statement = select(Credential).where(visible_to(viewer, Credential))

@@ -5,18 +5,19 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
-from msgspec import Meta, Struct
+from litestar.params import FromQuery, QueryParameter
+from msgspec import Struct
 from sqlalchemy import Select, literal, or_, select
 
 from app.db.crud import visible_to
 from app.db.models.work import Issue
 from app.deps import Viewer
-from app.domain.issues.schemas import IssueNumber, Moment
 from app.protocol import IssueStatus
-from app.schemas import Filter
+from app.schemas import FilterMoment, FilterText, moment
 
-Statuses = Annotated[list[IssueStatus], Meta(max_length=20, description="May be repeated: any of them.")]
+Statuses = Annotated[
+    list[IssueStatus] | None, QueryParameter(max_items=20, description="May be repeated: any of them.")
+]
 
 
 class IssueFilters(Struct, frozen=True):
@@ -68,18 +69,18 @@ class IssueFilters(Struct, frozen=True):
 
 def provide_filters(
     *,
-    status: FromQuery[Statuses | None] = None,
+    status: Statuses = None,
     project_id: FromQuery[UUID | None] = None,
     repository_id: FromQuery[UUID | None] = None,
     prompt_id: FromQuery[UUID | None] = None,
     node_id: FromQuery[UUID | None] = None,
     owner_id: FromQuery[UUID | None] = None,
-    tool: FromQuery[Filter | None] = None,
-    tag: FromQuery[Filter | None] = None,
-    issue_number: FromQuery[IssueNumber | None] = None,
-    created_after: FromQuery[Moment | None] = None,
-    created_before: FromQuery[Moment | None] = None,
-    q: FromQuery[Filter | None] = None,
+    tool: FilterText = None,
+    tag: FilterText = None,
+    issue_number: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1)] = None,
+    created_after: FilterMoment = None,
+    created_before: FilterMoment = None,
+    q: FilterText = None,
 ) -> IssueFilters:
     return IssueFilters(
         status=status,
@@ -91,8 +92,8 @@ def provide_filters(
         tool=tool,
         tag=tag,
         issue_number=issue_number,
-        created_after=created_after,
-        created_before=created_before,
+        created_after=moment(created_after, "created_after"),
+        created_before=moment(created_before, "created_before"),
         q=q,
     )
 

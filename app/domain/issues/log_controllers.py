@@ -2,9 +2,8 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, get
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
-from msgspec import Meta
 
 from app.db.crud import get_or_404, shaped, visible_to
 from app.db.models.work import Issue
@@ -13,7 +12,13 @@ from app.domain.issues import log_stream, queries
 from app.domain.issues.schemas import LogOut, LogPage
 from app.streaming import LastEventId, answer
 
-Seq = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
+After = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=r"^(?:-1|[0-9]{1,9}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
+        description="The id of an entry, or a `seq`.",
+    ),
+]
 
 
 class LogController(Controller):
@@ -29,11 +34,11 @@ class LogController(Controller):
         paging: CurrentPaging,
         issue_id: FromPath[UUID],
         attempt_id: FromQuery[UUID | None] = None,
-        after: FromQuery[UUID | Seq | None] = None,
+        after: After = None,
     ) -> LogPage:
         """Oldest first. `after`: the id of an entry, or a `seq`; answers what came behind it."""
         await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
-        found = await queries.list_logs(session, issue_id, attempt_id, after, paging)
+        found = await queries.list_logs(session, issue_id, attempt_id, entry_or_seq(after), paging)
         return found.as_page(LogPage, lambda row: shaped(row, LogOut))
 
     @get("/stream", media_type="text/event-stream")
@@ -61,3 +66,9 @@ class LogController(Controller):
         async with db.sessions() as session:
             await get_or_404(session, Issue, issue_id, visible_to(visitor, Issue))
         return Stream(log_stream.as_text(db, visitor, issue_id), media_type="text/plain; charset=utf-8")
+
+
+def entry_or_seq(after: str | None) -> UUID | int | None:
+    if after is None:
+        return None
+    return UUID(after) if len(after) == 36 else int(after)

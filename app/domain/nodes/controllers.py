@@ -15,7 +15,7 @@ from app.domain.nodes import departures, queries, registration_key, steering
 from app.domain.nodes.notices import node_changed
 from app.domain.nodes.schemas import Drain, NodeChange, NodeOut, NodePage, Pause, RegistrationKeyOut, Rotation
 from app.protocol import Desired, NodeStatus
-from app.schemas import Filter
+from app.schemas import FilterText
 
 
 class NodeController(Controller):
@@ -30,9 +30,9 @@ class NodeController(Controller):
         paging: CurrentPaging,
         status: FromQuery[NodeStatus | None] = None,
         desired: FromQuery[Desired | None] = None,
-        tag: FromQuery[Filter | None] = None,
-        tool: FromQuery[Filter | None] = None,
-        q: FromQuery[Filter | None] = None,
+        tag: FilterText = None,
+        tool: FilterText = None,
+        q: FilterText = None,
     ) -> NodePage:
         """The whole fleet, for every active person. `q` looks into name, address and description."""
         statement = select(Node)

@@ -10,7 +10,7 @@ from app.db.models.catalogue import Project
 from app.deps import CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
 from app.domain.projects.schemas import NewProject, ProjectChange, ProjectOut, ProjectPage
-from app.schemas import Filter
+from app.schemas import FilterText
 
 
 class ProjectController(Controller):
@@ -24,7 +24,7 @@ class ProjectController(Controller):
         viewer: CurrentViewer,
         paging: CurrentPaging,
         is_active: FromQuery[bool | None] = None,
-        q: FromQuery[Filter | None] = None,
+        q: FilterText = None,
     ) -> ProjectPage:
         """`q` looks into name and description."""
         statement = select(Project).where(visible_to(viewer, Project))

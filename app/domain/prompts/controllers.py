@@ -13,7 +13,7 @@ from app.domain.prompts.defaults import clear_default
 from app.domain.prompts.preview import preview
 from app.domain.prompts.rendering import check
 from app.domain.prompts.schemas import NewPrompt, Preview, Previewed, PromptChange, PromptOut, PromptPage
-from app.schemas import Filter
+from app.schemas import FilterText
 
 
 class PromptController(Controller):
@@ -27,7 +27,7 @@ class PromptController(Controller):
         viewer: CurrentViewer,
         paging: CurrentPaging,
         is_default: FromQuery[bool | None] = None,
-        q: FromQuery[Filter | None] = None,
+        q: FilterText = None,
     ) -> PromptPage:
         """`q` looks into name and description."""
         statement = select(Prompt).where(visible_to(viewer, Prompt))

@@ -11,7 +11,7 @@ from app.deps import Config, CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
 from app.domain.repositories.schemas import NewRepository, RepositoryChange, RepositoryOut, RepositoryPage
 from app.domain.repositories.urls import require_allowed
-from app.schemas import Filter
+from app.schemas import FilterText
 
 
 class RepositoryController(Controller):
@@ -25,7 +25,7 @@ class RepositoryController(Controller):
         viewer: CurrentViewer,
         paging: CurrentPaging,
         is_public: FromQuery[bool | None] = None,
-        q: FromQuery[Filter | None] = None,
+        q: FilterText = None,
     ) -> RepositoryPage:
         """`q` looks into name and URL."""
         statement = select(Repository).where(visible_to(viewer, Repository))
