@@ -59,6 +59,9 @@ vendor: frontend/node_modules/.package-lock.json ## Copy the page's libraries an
 chromium: ## Install Debian's Chromium when there is none
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null)
 
+screenshots: $(READY) chromium ## Take the pictures of the documents anew, from the demo
+	$(BIN)/python frontend/screenshots.py
+
 test-web: $(READY) chromium frontend/node_modules/.package-lock.json ## Run the page's tests in a real browser
 	$(BIN)/pytest -m web tests/web
 
@@ -81,4 +84,4 @@ lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web
+.PHONY: help install demo serve agent migrate migration test lint fix check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web screenshots

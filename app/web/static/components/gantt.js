@@ -70,7 +70,7 @@ function Outcome({ attempt }) {
     ${failed && html`<div class="notice" data-tone=${attempt.status === "failed" ? "bad" : "warn"}><${Icon} name="warning" /><div>
       ${attempt.failure_code && html`<strong>${named("failure", attempt.failure_code)}</strong>`} ${attempt.error_message}</div></div>`}
     ${attempt.adopted && html`<p class="second">${t("attempt.adopted")}</p>`}
-    ${attempt.summary && html`<p class="second summary">${attempt.summary}</p>`}
+    ${attempt.summary && html`<p class="second summary" tabindex="0">${attempt.summary}</p>`}
   </div>`;
 }
 

@@ -114,6 +114,6 @@ export function IssueTable({ list, selected, onSelect, sort }) {
   return html`<div class="issue-table" role="table" aria-label=${t("place.issues")} aria-rowcount=${count + 1}>
     <div role="rowgroup" class="issue-head-group"><${Head} sort=${sort} items=${items} selected=${selected} onSelect=${onSelect} /></div>
     <${VirtualRows} count=${count} rowHeight=${ROW_PX} row=${row} onRange=${list.wanted} label=${t("place.issues")} />
-    <p class="issue-total quiet-text" role="status">${t("issues.total", { n: number(total) })}</p>
-  </div>`;
+  </div>
+  <p class="issue-total quiet-text" role="status">${t("issues.total", { n: number(total) })}</p>`;
 }
