@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import httpx2
 import pytest
 from litestar import Litestar
 from speaking import MakeNode, NodeClient, Queue
@@ -357,3 +358,36 @@ async def test_thirty_claimers_share_the_queue_exactly(queue: Queue, make_node: 
     claimed = [issue for mine in await asyncio.gather(*map(drain, nodes)) for issue in mine]
     assert len(claimed) == len(set(claimed)) == 120
     assert await queue.sql.fetchval("SELECT count(*) FROM attempt") == 120
+
+
+async def test_a_late_quota_of_the_last_attempt_leaves_an_issue_that_can_be_claimed(
+    app: Litestar, queue: Queue, node: NodeClient
+):
+    issue_id = await queue.add(max_attempts=1)
+    offer = await node.take()
+    await queue.sql.execute("UPDATE node SET last_heartbeat = now() - interval '301 s'")
+    await swept(app, sweeps.lose_silent, timedelta(seconds=300))
+    await node.beat()
+    late = await node.finish(offer["attempt_id"], "failed", failure_code="quota", retry_after_s=1)
+    assert late.json() == {"issue_status": "pending", "adopted": True}
+    assert (await queue.issue(issue_id))["attempt_count"] == 0
+    await queue.sql.execute("UPDATE issue SET not_before = now()")
+    assert (await node.take())["number"] == 2
+
+
+async def test_a_late_result_is_the_work_of_its_node(app: Litestar, queue: Queue, node: NodeClient):
+    issue_id, attempt_id = await lost(app, queue, node)
+    await node.finish(attempt_id)
+    assert str((await queue.issue(issue_id))["assigned_node_id"]) == node.id
+
+
+async def test_the_maximum_of_a_waiting_issue_leaves_room_for_an_attempt(
+    admin: httpx2.AsyncClient, queue: Queue, node: NodeClient
+):
+    issue_id = await queue.add()
+    await node.finish((await node.take())["attempt_id"], "failed", failure_code="tool_failed")
+    refused = await admin.patch(f"/api/v1/issues/{issue_id}", json={"max_attempts": 1})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "max_attempts")
+    assert (await admin.patch(f"/api/v1/issues/{issue_id}", json={"max_attempts": 2})).status_code == 200
+    await queue.sql.execute("UPDATE issue SET not_before = now()")
+    assert (await node.take())["number"] == 2

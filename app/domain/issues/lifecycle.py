@@ -60,7 +60,7 @@ class Ended:
 # guards in the WHERE clause, so both rows are what they were when the verdict fell.
 _END = """
 WITH decided AS MATERIALIZED (
-    SELECT attempt.id, attempt.issue_id, attempt.credential_id,
+    SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.credential_id,
         CASE
             WHEN attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'
             WHEN :verdict = 'merge' THEN 'pending_merge'
@@ -71,6 +71,8 @@ WITH decided AS MATERIALIZED (
         END AS next_status,
         CASE WHEN :verdict = 'give_back' AND attempt.credential_id IS NOT NULL THEN 0.0
              ELSE CAST(:wait_s AS float8) END AS wait_s,
+        -- A lost attempt that burned no retry has none to be given back when it is adopted.
+        NOT :adopted OR attempt.failure_code IS NULL OR attempt.failure_code NOT IN {unburned} AS burned,
         CASE WHEN :status = 'lost' AND attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'
              ELSE CAST(:status AS text) END AS attempt_status
     FROM attempt JOIN issue ON issue.id = attempt.issue_id
@@ -87,12 +89,13 @@ WITH decided AS MATERIALIZED (
 )
 UPDATE issue SET
     status = decided.next_status,
-    attempt_count = attempt_count - CASE WHEN :verdict = 'give_back' AND NOT :adopted THEN 1 ELSE 0 END,
-    assigned_node_id = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE assigned_node_id END,
+    attempt_count = greatest(attempt_count - CASE WHEN :verdict = 'give_back' AND decided.burned THEN 1 ELSE 0 END, 0),
+    assigned_node_id = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE decided.node_id END,
     deferred = decided.next_status = 'pending' AND decided.wait_s > 0,
     not_before = CASE
         WHEN decided.next_status = 'pending' AND decided.wait_s > 0 THEN clock_timestamp() + interval '1 s'
-            * CASE WHEN :verdict = 'back_off' THEN least(decided.wait_s * 2.0 ^ (attempt_count - 1), :wait_max_s)
+            * CASE WHEN :verdict = 'back_off'
+                   THEN least(decided.wait_s * 2.0 ^ greatest(attempt_count - 1, 0), :wait_max_s)
                    ELSE decided.wait_s END
         ELSE not_before
     END,
@@ -110,6 +113,8 @@ _LIVE = "attempt.status IN ('offered', 'running') AND issue.status = 'processing
 _ADOPTABLE = """attempt.status = 'lost' AND attempt.finish_digest IS NULL
     AND issue.last_number = attempt.number AND issue.status IN ('pending', 'failed')"""
 OPEN = f"({_LIVE}) OR ({_ADOPTABLE})"
+_UNBURNED = "('released', 'not_started', 'not_received')"
+"""The failure codes of losses that burned no retry."""
 _NOW = func.clock_timestamp()
 _BACK_OFF_FIRST_S = 10.0
 _BACK_OFF_MAX_S = 300.0
@@ -136,7 +141,8 @@ async def end(
     """
     if verdict is Verdict.BACK_OFF:
         wait_s = _BACK_OFF_FIRST_S
-    statement = text(_END.format(which=f"{which} AND {_ADOPTABLE if adopt else _LIVE}"))
+    guarded = f"{which} AND {_ADOPTABLE if adopt else _LIVE}"
+    statement = text(_END.format(which=guarded, unburned=_UNBURNED))
     parameters = {
         **_NOTHING_REPORTED,
         **values,

@@ -57,16 +57,18 @@ def _row(viewer: Viewer, settings: Settings, fields: dict[str, Any], created_at:
 
 
 async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issue_id: UUID, body: IssueChange) -> Issue:
-    """Raises `InvalidInput` for fewer attempts than were made."""
+    """Raises `InvalidInput` for a maximum that the attempts made leave no room under."""
     issue = await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
     fields: dict[str, Any] = given(body)
     after = {name: fields.get(name, getattr(issue, name)) for name in ("repository_url", "repository_id")}
     if after["repository_url"] is not None and fields.keys() & after.keys():
         references.require_clonable(after, settings)
     await references.require_visible(session, viewer, [fields])
-    if fields.get("max_attempts", issue.max_attempts) < issue.attempt_count:
+    # An issue that waits needs room for one more: the claim that counts it would fail, and with it all its neighbours.
+    fewest = issue.attempt_count + (issue.status == IssueStatus.PENDING)
+    if fields.get("max_attempts", issue.max_attempts) < fewest:
         raise InvalidInput(
-            f"{issue.attempt_count} attempts were made already; allow at least as many.", field="max_attempts"
+            f"{issue.attempt_count} attempts were made already; allow {fewest} at least.", field="max_attempts"
         )
     if "priority" in fields:
         fields["rank"] = _rank(fields["priority"], settings, issue.created_at)

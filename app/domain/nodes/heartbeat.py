@@ -133,14 +133,17 @@ async def _note_missing(connection: asyncpg.Connection, missing: _Missing) -> No
 
 async def _lose(db: Database, attempt_ids: list[UUID]) -> None:
     """What was started burns a retry, since the node lost it; an offer that never arrived does not."""
-    for status, verdict in (("running", lifecycle.Verdict.RETRY), ("offered", lifecycle.Verdict.GIVE_BACK)):
-        async with db.sessions.begin() as session:
+    for status, verdict, code in (
+        ("running", lifecycle.Verdict.RETRY, "lost"),
+        ("offered", lifecycle.Verdict.GIVE_BACK, "not_received"),
+    ):
+        async with db.reserved.begin() as session:
             await lifecycle.end(
                 session,
                 f"attempt.id = ANY (:ids) AND attempt.missed >= {_LEFT_OUT_UNTIL_LOST} AND attempt.status = '{status}'",
                 AttemptStatus.LOST,
                 verdict,
                 ids=attempt_ids,
-                failure_code="lost",
+                failure_code=code,
                 error_message="The node no longer names the attempt in its heartbeats.",
             )
