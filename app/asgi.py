@@ -24,6 +24,7 @@ from app.domain.nodes import registration_key
 from app.domain.nodes.node_api import NodeController
 from app.domain.nodes.roll_call import RollCall
 from app.http import description, health, operators, problems, shortcut, swagger
+from app.http.admission import Admission
 from app.http.bodies import StrictRequest
 from app.http.requests import JsonOnly, logged
 from app.protocol import BODY_MAX_BYTES
@@ -38,7 +39,7 @@ _ADVISORY_KEY = 7_004
 
 def create_app(settings: Settings) -> Litestar:
     """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
-    vault = open_vault(settings)
+    vault, admission = open_vault(settings), Admission()
     app = Litestar(
         route_handlers=[
             Router("/api/v1", route_handlers=[*operators.CONTROLLERS, *NODES]),
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> Litestar:
             swagger.router(),
         ],
         state=State({"settings": settings, "vault": vault}),
-        lifespan=[_running(settings, vault)],
+        lifespan=[_running(settings, vault, admission)],
         dependencies={
             "db": Provide(_database, sync_to_thread=False),
             "session": Provide(deps.provide_session),
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=description.config(),
         plugins=[description.Described()],
     )
-    app.asgi_handler = logged(shortcut.around(app))
+    app.asgi_handler = logged(admission.around(shortcut.around(app)))
     return app
 
 
@@ -95,7 +96,9 @@ def _roll_call(state: State) -> RollCall:
     return state.roll_call
 
 
-def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _running(
+    settings: Settings, vault: Vault, admission: Admission
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         if settings.database_url is None:
@@ -104,6 +107,8 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
             db = await open_database(settings.database_url)
             crew, roll_call = fleet.assemble(db, settings, vault), RollCall(db, settings)
             feed = Feed(db)
+            admission.watch(db.pulse)
+            db.pulse.when_lost(crew.dispatch.let_go)
             app.state.update(
                 {
                     "feed": feed,
@@ -123,6 +128,7 @@ def _running(settings: Settings, vault: Vault) -> Callable[[Litestar], AbstractA
                     loops.every(600, "doors", partial(doors.forget_once, db))
                     loops.every(0, "events", feed.run)
                     loops.every(0, "notices", db.notices.run)
+                    loops.every(0, "pulse", db.pulse.run)
                     loops.every(0, "stop", _on(stopping, crew.dispatch.close))
                     loops.every(TICK_S, "upkeep", Upkeep(db, settings, crew.dispatch, roll_call).run_once)
                     loops.every(30, "roll call", roll_call.count)

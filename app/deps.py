@@ -67,6 +67,12 @@ async def provide_session(db: Db) -> AsyncGenerator[AsyncSession, None]:
         yield session
 
 
+async def provide_reserved_session(db: Db) -> AsyncGenerator[AsyncSession, None]:
+    """As `provide_session`, on the connections that are kept for nodes. Put it into a controller's dependencies."""
+    async with db.reserved.begin() as session:
+        yield session
+
+
 def bearer(request: AnyRequest) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.engine import Database
 from app.domain.issues import sweeps
@@ -15,7 +16,6 @@ from app.settings import Settings
 
 TICK_S = 1.0
 _AWAY_S = 10.0
-"""A tick that comes so late means that the process, or the database, could not hear heartbeats meanwhile."""
 _ADVISORY_KEY = 7_003
 
 
@@ -27,25 +27,34 @@ class Upkeep:
         self._settings = settings
         self._dispatch = dispatch
         self._roll_call = roll_call
+        # A tick that comes so late means that the process, or the database, could not hear heartbeats meanwhile.
+        self._away_s = max(2 * TICK_S, min(_AWAY_S, settings.lease.total_seconds() / 10))
         self._listening_since = self._last_tick = time.monotonic()
 
     async def run_once(self) -> None:
-        now = time.monotonic()
-        if now - self._last_tick > _AWAY_S:
-            self._listening_since = now
-        async with self._db.sessions.begin() as session:
+        started = time.monotonic()
+        if started - self._last_tick > self._away_s:
+            self._listening_since = started
+        async with self._db.reserved.begin() as session:
             if await session.scalar(select(func.pg_try_advisory_xact_lock(_ADVISORY_KEY))):
-                await sweeps.lapse_offers(session)
-                await node_sweeps.end_pauses(session)
-                heard_for = timedelta(seconds=now - self._listening_since)
-                silence = self._roll_call.interval * HEARTBEATS_MISSED_UNTIL_OFFLINE
-                if heard_for >= silence:
-                    await node_sweeps.mark_offline(session, silence)
-                await sweeps.settle_cancels(session, self._settings.cancel_within)
-                if heard_for >= self._settings.lease:
-                    await sweeps.lose_silent(session, max(self._settings.lease, silence))
+                await self._sweep(session, started)
             due = await sweeps.seconds_until_due(session)
         if due is not None and due <= 2 * TICK_S:
             self._dispatch.ring_in(due)
         # Only a tick that reached the database counts: while it was away no heartbeat was stored.
         self._last_tick = time.monotonic()
+
+    async def _sweep(self, session: AsyncSession, started: float) -> None:
+        """Judges by the time at which the transaction began, so a pause in the middle of it makes nobody silent."""
+        heard_for = timedelta(seconds=started - self._listening_since)
+        silence = self._roll_call.interval * HEARTBEATS_MISSED_UNTIL_OFFLINE
+        await node_sweeps.end_pauses(session)
+        await sweeps.settle_cancels(session, self._settings.cancel_within)
+        if time.monotonic() - started > self._away_s:
+            return
+        if heard_for >= self._settings.start_within:
+            await sweeps.lapse_offers(session)
+        if heard_for >= silence:
+            await node_sweeps.mark_offline(session, silence)
+        if heard_for >= self._settings.lease:
+            await sweeps.lose_silent(session, max(self._settings.lease, silence))

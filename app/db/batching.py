@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from app.db.outage import is_unreachable
 from app.errors import AppError, Unavailable
 
 Request = TypeVar("Request")
@@ -19,6 +20,7 @@ class Batcher(Generic[Request, Answer]):
 
     `flush` answers each request in order, with an `AppError` for one that is refused. It commits before it returns,
     so whatever is answered is stored. When it raises, its requests are flushed one by one: a bad request fails alone.
+    Where the database is away they would fail alike, one timeout after the other, so they fail together.
     A caller that goes away does not take its request along: it is in the queue, and so it is carried out.
     """
 
@@ -33,6 +35,7 @@ class Batcher(Generic[Request, Answer]):
         self._at_once = at_once
         self._at_most = at_most
         self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._under_way: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._flusher: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Answer:
@@ -45,6 +48,12 @@ class Batcher(Generic[Request, Answer]):
             self._flusher = asyncio.create_task(self._run())
         return await answer
 
+    def fail_all(self, problem: AppError) -> None:
+        """Tells everybody who waits, also those whose flush is under way: it may yet be carried out."""
+        for _, answer in (*self._under_way, *self._waiting):
+            _settle(answer, problem)
+        self._waiting.clear()
+
     async def drain(self) -> None:
         """Waits until everything that was submitted is answered."""
         while self._flusher is not None:
@@ -54,16 +63,19 @@ class Batcher(Generic[Request, Answer]):
         try:
             while self._waiting:
                 size = min(self._at_once, len(self._waiting))
-                await self._carry_out([self._waiting.popleft() for _ in range(size)])
+                self._under_way = [self._waiting.popleft() for _ in range(size)]
+                await self._carry_out(self._under_way)
         finally:
+            self._under_way = []
             self._flusher = None
 
     async def _carry_out(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._flush([request for request, _ in batch])
         except Exception as problem:  # noqa: BLE001 - Whatever failed is handed to the caller that it belongs to.
-            if len(batch) == 1:
-                _settle(batch[0][1], problem)
+            if len(batch) == 1 or is_unreachable(problem):
+                for _, future in batch:
+                    _settle(future, problem)
                 return
             for request in batch:
                 await self._carry_out([request])

@@ -1,16 +1,19 @@
 """Connections: one pool for operators' calls, one reserved for the fleet's, so that lists never starve heartbeats."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from app.db.notices import Notices
+from app.db.outage import Pulse
 from app.settings import SettingsError
 
 CONNECT_TIMEOUT_S = 1.5
@@ -33,6 +36,7 @@ FLEET_PLANS = {
 """The fleet's statements look a few rows up by their keys. Planned while a table was small, or by old statistics, they
 would read the whole table, and keep doing so after it has grown."""
 OPERATOR_CONNECTIONS = 8
+RESERVED_CONNECTIONS = 4
 FLEET_CONNECTIONS = 4
 
 _SSL_WORDS = {"sslmode", "ssl"}
@@ -85,16 +89,22 @@ def address(database_url: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """`sessions` serve operators and rare calls; `fleet` is raw asyncpg for what thousands of nodes repeat."""
+    """`sessions` serve operators, `reserved` the nodes' rarer calls and the upkeep, so that no list starves them.
+
+    `fleet` is raw asyncpg for what thousands of nodes repeat.
+    """
 
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
+    reserved: async_sessionmaker[AsyncSession]
     fleet: asyncpg.Pool
     address: Address
     notices: Notices
+    pulse: Pulse
 
     async def close(self) -> None:
         await self.engine.dispose()
+        await self.reserved.kw["bind"].dispose()
         # A pool's own close waits for every connection; a hung one must not hold the process.
         self.fleet.terminate()
 
@@ -102,24 +112,63 @@ class Database:
 async def open_database(database_url: str) -> Database:
     """Opens lazily: a database that is away is noticed by the first statement, not here."""
     where = address(database_url)
-    engine = create_async_engine(
-        where.url,
-        connect_args=dict(where.connect_args),
-        pool_size=OPERATOR_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=CONNECT_TIMEOUT_S,
-        pool_use_lifo=True,
-    )
+    engine, reserved = _engine(where, OPERATOR_CONNECTIONS), _engine(where, RESERVED_CONNECTIONS)
     options = where.asyncpg_options()
     fleet = await asyncpg.create_pool(
         min_size=0,
         max_size=FLEET_CONNECTIONS,
         reset=_leave_as_it_is,
+        connection_class=_FleetConnection,
         **{**options, "server_settings": options["server_settings"] | FLEET_PLANS},
     )
     notices = Notices(where.asyncpg_options())
-    sessions = async_sessionmaker(engine, expire_on_commit=False, info={"notices": notices})
-    return Database(engine, sessions, fleet, where, notices)
+    return Database(
+        engine,
+        async_sessionmaker(engine, expire_on_commit=False, info={"notices": notices}),
+        async_sessionmaker(reserved, expire_on_commit=False, info={"notices": notices}),
+        fleet,
+        where,
+        notices,
+        Pulse(where.asyncpg_options()),
+    )
+
+
+def _engine(where: Address, connections: int) -> AsyncEngine:
+    engine = create_async_engine(
+        where.url,
+        connect_args=dict(where.connect_args),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_use_lifo=True,
+    )
+    event.listen(engine.sync_engine, "handle_error", _end_confused)
+    return engine
+
+
+class _FleetConnection(asyncpg.Connection):
+    """Ends itself when it no longer knows where it stands, which asyncpg's pool would hand out again and again."""
+
+    async def execute(self, query: str, *args: object, **options: Any) -> str:
+        with self._ended_when_confused():
+            return await super().execute(query, *args, **options)
+
+    async def fetch(self, query: str, *args: object, **options: Any) -> list[asyncpg.Record]:
+        with self._ended_when_confused():
+            return await super().fetch(query, *args, **options)
+
+    @contextmanager
+    def _ended_when_confused(self) -> Generator[None]:
+        try:
+            yield
+        except (asyncpg.InternalClientError, asyncpg.InterfaceError, TimeoutError):
+            self.terminate()
+            raise
+
+
+def _end_confused(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception.__cause__, asyncpg.InternalClientError):
+        context.is_disconnect = True
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:

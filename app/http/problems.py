@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import HTTPScope, Send
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import IntegrityError
 
+from app.db.outage import is_database_away
 from app.errors import AppError, Unavailable
 from app.protocol import FORMS
 
@@ -32,38 +31,8 @@ CODES = {
     429: "too_many_requests",
     503: "unavailable",
 }
-_AWAY: tuple[type[BaseException], ...] = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InterfaceError,
-    ConnectionError,
-    TimeoutError,
-    PoolTimeoutError,
-    OSError,
-)
-
-
 _NAMED_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]*)`")
 _FORMS = {repr(pattern): meaning for pattern, meaning in FORMS.items()}
-
-
-def is_database_away(problem: BaseException) -> bool:
-    """Whether the database could not serve this just now, so that the same request may succeed a moment later."""
-    if isinstance(problem, DBAPIError):
-        if problem.connection_invalidated:
-            return True
-        cause = getattr(problem.orig, "__cause__", None)
-        return isinstance(problem.orig, _AWAY) or isinstance(cause, _AWAY)
-    return isinstance(problem, _AWAY)
 
 
 def problem(

@@ -18,7 +18,7 @@ from app.db.doorbell import QUEUE
 from app.db.engine import Database
 from app.domain.issues import claim, lifecycle
 from app.domain.issues.claim import ClaimRequest, Demand, Given
-from app.errors import AppError
+from app.errors import AppError, Unavailable
 from app.protocol import AttemptStatus
 from app.settings import Settings
 
@@ -109,6 +109,10 @@ class Dispatch:
             except Exception as problem:  # noqa: BLE001 - The next ring or the backstop tries again.
                 log.warning("waiting nodes could not be served", error=type(problem).__name__)
 
+    def let_go(self) -> None:
+        """The database is away: claims that wait for a statement are answered 503. Those that wait for work go on."""
+        self._claims.fail_all(Unavailable())
+
     def close(self) -> None:
         """Answers everybody with no work, so that the server can stop."""
         self._closed = True
@@ -157,7 +161,7 @@ class Dispatch:
 
     async def _give_back(self, claim_id: UUID) -> None:
         """The node hung up or its wait ended while the claim was under way."""
-        async with self._db.sessions.begin() as session:
+        async with self._db.reserved.begin() as session:
             await lifecycle.end(
                 session,
                 "attempt.claim_id = :claim_id AND attempt.status = 'offered'",

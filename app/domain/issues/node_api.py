@@ -6,11 +6,12 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post, put
+from litestar.di import Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from litestar.types import Receive
 
-from app.deps import AnyRequest, CurrentNode, NodeToken, Secrets, Session
+from app.deps import AnyRequest, CurrentNode, NodeToken, Secrets, Session, provide_reserved_session
 from app.domain.issues import attempts, finishing, lifecycle, log_body
 from app.domain.issues.claim import ClaimRequest
 from app.domain.issues.fleet import CurrentFleet, Fleet
@@ -50,6 +51,7 @@ class ClaimController(Controller):
 class AttemptController(Controller):
     path = "/attempts/{attempt_id:uuid}"
     tags = ("nodes' protocol",)
+    dependencies = {"session": Provide(provide_reserved_session)}  # noqa: RUF012 - Litestar's own style.
 
     @post("/start", status_code=HTTP_200_OK, operation_id="start_attempt")
     async def start(self, session: Session, node: CurrentNode, attempt_id: FromPath[UUID]) -> Started:

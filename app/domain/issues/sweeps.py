@@ -15,7 +15,7 @@ async def lose_silent(session: AsyncSession, lease: timedelta) -> list[Ended]:
     return await lifecycle.end(
         session,
         """NOT EXISTS (SELECT FROM node WHERE node.id = attempt.node_id
-                       AND node.last_heartbeat > clock_timestamp() - CAST(:lease AS interval))""",
+                       AND node.last_heartbeat > now() - CAST(:lease AS interval))""",
         AttemptStatus.LOST,
         Verdict.RETRY,
         lease=lease,
@@ -28,7 +28,7 @@ async def lapse_offers(session: AsyncSession) -> list[Ended]:
     """Offers that were not taken up in time return without burning a retry."""
     return await lifecycle.end(
         session,
-        "attempt.status = 'offered' AND attempt.start_by < clock_timestamp()",
+        "attempt.status = 'offered' AND attempt.start_by < now()",
         AttemptStatus.LOST,
         Verdict.GIVE_BACK,
         failure_code="not_started",

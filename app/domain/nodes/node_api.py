@@ -1,10 +1,21 @@
 """How a machine joins the fleet, stays in it and leaves it. Contract: PROTOCOL."""
 
 from litestar import Controller, Response, post
+from litestar.di import Provide
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
-from app.deps import AnyRequest, Config, CurrentNode, Db, NodeToken, Session, bearer, client_address
+from app.deps import (
+    AnyRequest,
+    Config,
+    CurrentNode,
+    Db,
+    NodeToken,
+    Session,
+    bearer,
+    client_address,
+    provide_reserved_session,
+)
 from app.domain.accounts import throttle
 from app.domain.accounts.throttle import Door
 from app.domain.nodes import registering, registration_key
@@ -24,6 +35,7 @@ class InvalidRegistrationKey(AppError):
 class NodeController(Controller):
     path = "/nodes"
     tags = ("nodes' protocol",)
+    dependencies = {"session": Provide(provide_reserved_session)}  # noqa: RUF012 - Litestar's own style.
 
     @post("/register", operation_id="register_node")
     async def register(

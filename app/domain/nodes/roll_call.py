@@ -31,7 +31,7 @@ class RollCall:
 
     async def count(self) -> None:
         """Adapts the interval to the size of the fleet; a background tick."""
-        async with self._db.sessions() as session:
+        async with self._db.reserved() as session:
             online = await session.scalar(select(func.count()).where(Node.status == NodeStatus.ONLINE))
         self.interval = heartbeat_interval(self._configured, online or 0)
 

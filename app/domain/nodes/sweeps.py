@@ -15,7 +15,7 @@ async def mark_offline(session: AsyncSession, silence: timedelta) -> list[UUID]:
     rows = await session.scalars(
         text("""
             UPDATE node SET status = 'offline' WHERE status = 'online'
-                AND (last_heartbeat IS NULL OR last_heartbeat < clock_timestamp() - CAST(:silence AS interval))
+                AND (last_heartbeat IS NULL OR last_heartbeat < now() - CAST(:silence AS interval))
             RETURNING id
         """),
         {"silence": silence},

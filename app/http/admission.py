@@ -1,0 +1,129 @@
+"""What is let in, and for how long: a fair share for each node, bodies that arrive in time, nobody left waiting.
+
+Stands around the whole application. While the database gives no sign of life, callers hear 503 at once: also those
+whose request waits inside for a statement that no frozen database will ever answer.
+"""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from app.db.outage import Pulse
+from app.errors import AppError, TooManyRequests, Unavailable
+from app.http import problems
+from app.http.requests import header
+
+IN_FLIGHT_PER_NODE = 256
+"""A node has at most a thousand slots, and each needs a request only now and then."""
+BODY_WITHIN_S = 20.0
+_NODE = b"bearer nyn_"
+_LONG_POLL = "/nodes/claim"
+
+
+class BodyTooSlow(AppError):
+    status = 408
+    code = "body_too_slow"
+    detail = "The body did not arrive in time; send the request again."
+
+
+class _Call:
+    """One request under way. Whoever answers it first is heard; what comes later is dropped."""
+
+    __slots__ = ("_is_ours", "_scope", "_send", "started")
+
+    def __init__(self, scope: HTTPScope, send: Send) -> None:
+        self._scope, self._send = scope, send
+        self.started = False
+        self._is_ours = False
+
+    async def send(self, message: Message) -> None:
+        if self._is_ours:
+            return
+        self.started = True
+        await self._send(message)
+
+    async def refuse(self, error: AppError) -> None:
+        if self.started:
+            return
+        self.started = self._is_ours = True
+        await problems.send(self._scope, self._send, error)
+
+
+class Admission:
+    def __init__(self) -> None:
+        self._pulse: Pulse | None = None
+        self._calls: set[_Call] = set()
+        self._in_flight: Counter[bytes] = Counter()
+        self._refusals: set[asyncio.Task[None]] = set()
+
+    def watch(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+        pulse.when_lost(self._refuse_all)
+
+    def around(self, next_app: ASGIApp) -> ASGIApp:
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or not needs_database(scope["path"]):
+                await next_app(scope, receive, send)
+                return
+            call = _Call(scope, send)
+            if self._pulse is not None and self._pulse.is_lost:
+                await call.refuse(Unavailable())
+                return
+            authorization = header(scope, b"authorization") or b""
+            node = authorization if authorization[: len(_NODE)].lower() == _NODE else b""
+            if node and self._in_flight[node] >= IN_FLIGHT_PER_NODE:
+                await call.refuse(TooManyRequests("This node has too many requests under way; wait for answers."))
+                return
+            await self._let_in(next_app, scope, receive, call, node)
+
+        return handle
+
+    async def _let_in(self, next_app: ASGIApp, scope: HTTPScope, receive: Receive, call: _Call, node: bytes) -> None:
+        # A long poll holds no connection, and waits for work, not for the database (see `Dispatch.let_go`).
+        is_refusable = not scope["path"].endswith(_LONG_POLL)
+        if is_refusable:
+            self._calls.add(call)
+        if node:
+            self._in_flight[node] += 1
+        try:
+            await next_app(scope, _in_time(scope, receive), call.send)
+        finally:
+            self._calls.discard(call)
+            if node:
+                self._in_flight[node] -= 1
+                if not self._in_flight[node]:
+                    del self._in_flight[node]
+
+    def _refuse_all(self) -> None:
+        for call in list(self._calls):
+            task = asyncio.ensure_future(call.refuse(Unavailable()))
+            self._refusals.add(task)
+            task.add_done_callback(self._refusals.discard)
+
+
+def needs_database(path: str) -> bool:
+    return path.startswith("/api/") or path == "/readyz"
+
+
+def _in_time(scope: HTTPScope, receive: Receive) -> Receive:
+    """The body must be here within `BODY_WITHIN_S`, or a slow sender would hold what the handler holds."""
+    if scope["method"] in {"GET", "HEAD", "DELETE"}:
+        return receive
+    deadline = asyncio.get_running_loop().time() + BODY_WITHIN_S
+    is_complete = False
+
+    async def receive_in_time() -> Any:
+        nonlocal is_complete
+        if is_complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlow from None
+        is_complete = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    return receive_in_time
