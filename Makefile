@@ -34,6 +34,12 @@ migration: $(READY) ## Write the next revision from the models: make migration m
 test: $(READY) ## Run the tests on a PostgreSQL of their own
 	$(BIN)/pytest -n $(WORKERS)
 
+chaos: $(READY) ## Break a real installation and count what is lost: make chaos SEED=1 MINUTES=10 AGENTS=100
+	PYTHONPATH=tests $(BIN)/python -m chaos.run --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --agents $(or $(AGENTS),20)
+
+mutants: $(READY) ## Break the server's own rules and see that the tests notice
+	PYTHONPATH=tests $(BIN)/python -m chaos.mutants
+
 lint: $(READY) ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -84,4 +90,4 @@ lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web screenshots
+.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web screenshots
