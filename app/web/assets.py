@@ -10,6 +10,12 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parent / "static"
 ENTRY = "main.js"
+STYLES = (
+    "vendor/uplot.css",
+    *(f"css/{name}.css" for name in ("tokens", "base", "controls", "parts", "layers")),
+    *(f"css/{name}.css" for name in ("overview", "issues", "things", "issue", "log")),
+)
+"""What `page.css` is made of: one request, and the order decides which rule wins."""
 _SERVED = {".js", ".css", ".svg", ".png", ".json"}
 _IMPORT = re.compile(
     r"""^(?:import|export)\b[^;"']*?from\s*["'](\.[^"']+)["']|^import\s*["'](\.[^"']+)["']""", re.MULTILINE
@@ -39,6 +45,7 @@ def load() -> Assets:
         for path in sorted(ROOT.rglob("*"))
         if path.is_file() and path.suffix in _SERVED
     }
+    contents["page.css"] = b"\n".join(contents[name] for name in STYLES)
     digest = sha256()
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode())

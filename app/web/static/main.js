@@ -75,9 +75,10 @@ function App() {
 
 async function start() {
   const root = /** @type {HTMLElement} */ (document.getElementById("app"));
-  await loadLanguage();
+  // The view's files come while the server is asked who this is; a failure is told when the view is drawn.
+  match(place.value.path).load().catch(() => undefined);
   try {
-    await findUser();
+    await Promise.all([loadLanguage(), findUser()]);
     render(html`<${App} />`, root);
   } catch (problem) {
     const again = () => location.reload();

@@ -1,5 +1,5 @@
 //@ts-check
-// The queue by status, a column each. Every column is a list of its own, so each knows its total.
+// The queue by status, a column each; what waits in the order in which it goes. Every column is a list of its own, so each knows its total.
 import { html } from "../lib/html.js";
 import { useCatalogue } from "../lib/catalogue.js";
 import { number, shortRepository } from "../lib/format.js";
@@ -27,7 +27,7 @@ function Card({ issue, node }) {
 
 /** @param {{status: string, filter: import("../lib/issues.js").Filter, nodes: Map<string, NodeOut>}} props */
 function Column({ status, filter, nodes }) {
-  const list = useIssueList({ ...filter, status });
+  const list = useIssueList({ ...filter, status, ...(status === "pending" && { sort: "priority" }) });
   return html`<section class="board-column" data-tone=${issueTone(status)} aria-label=${named("status", status)}>
     <h2><span class="tone"><${StatusIcon} status=${status} /></span>${named("status", status)}<span class="count">${list.loaded ? number(list.total) : ""}</span></h2>
     <ul tabindex="0">${list.items.slice(0, SHOWN).map((issue) => html`<${Card} key=${issue.id} issue=${issue} node=${nodes.get(issue.assigned_node_id ?? "")} />`)}

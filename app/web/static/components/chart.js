@@ -1,10 +1,12 @@
 //@ts-check
 import { useEffect, useRef } from "../vendor/hooks.js";
-import uPlot from "../vendor/uplot.js";
 import { html } from "../lib/html.js";
 import { hourOf, number } from "../lib/format.js";
 import { language, t } from "../lib/i18n.js";
 import { theme } from "../lib/prefs.js";
+
+/** @typedef {import("../vendor/uplot.js").default} uPlot */
+/** @typedef {typeof import("../vendor/uplot.js").default} Library */
 
 const HEIGHT = 190;
 
@@ -28,14 +30,14 @@ function stacked(hours) {
   return [at, hours.map((each) => each.completed + each.failed), hours.map((each) => each.completed)];
 }
 
-/** @param {HTMLElement} root @param {ThroughputOut[]} hours */
-function options(root, hours) {
+/** @param {Library} library @param {HTMLElement} root @param {ThroughputOut[]} hours */
+function options(library, root, hours) {
   const ink = colour(root, "--ink-3");
   const line = colour(root, "--line");
   const font = `11px ${getComputedStyle(root).fontFamily}`;
-  const bars = /** @type {any} */ (uPlot).paths.bars({ size: [0.62, 22], align: 1, radius: 0.16 });
+  const bars = /** @type {any} */ (library).paths.bars({ size: [0.62, 22], align: 1, radius: 0.16 });
   const axis = { stroke: ink, font, ticks: { show: false }, gap: 6 };
-  return /** @type {uPlot.Options} */ ({
+  return /** @type {import("../vendor/uplot.js").default.Options} */ ({
     width: root.clientWidth,
     height: HEIGHT,
     padding: [10, 6, 0, 0],
@@ -79,16 +81,21 @@ export function Throughput({ hours }) {
     const place = /** @type {HTMLElement} */ (root.current);
     /** @type {uPlot | null} */
     let plot = null;
-    const draw = () => {
+    let current = true;
+    const draw = async () => {
+      // The numbers above the chart need not wait for the library that draws it.
+      const { default: library } = await import("../vendor/uplot.js");
+      if (!current) return;
       plot?.destroy();
-      plot = new uPlot(options(place, hours), stacked(hours), place);
+      plot = new library(options(library, place, hours), stacked(hours), place);
     };
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     const resized = new ResizeObserver(() => plot?.setSize({ width: place.clientWidth, height: HEIGHT }));
-    draw();
+    void draw();
     resized.observe(place);
     scheme.addEventListener("change", draw);
     return () => {
+      current = false;
       resized.disconnect();
       scheme.removeEventListener("change", draw);
       plot?.destroy();
