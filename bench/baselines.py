@@ -53,7 +53,8 @@ FROM ended WHERE id = ended.issue_id;
 _BATCH = """
 WITH batch AS (
     INSERT INTO workflowlog (id, issue_id, attempt_id, node_id, seq, step_name, status, output)
-    SELECT uuidv7(), CAST(:issue_id AS uuid), CAST(:attempt_id AS uuid), CAST(:node AS uuid), {first} + n, 'ai_coding', 'running', repeat('x', 200)
+    SELECT uuidv7(), CAST(:issue_id AS uuid), CAST(:attempt_id AS uuid), CAST(:node AS uuid), {first} + n,
+        'ai_coding', 'running', repeat('x', 200)
     FROM generate_series(0, 9) AS n)
 UPDATE attempt SET next_seq = {first} + 10 WHERE id = CAST(:attempt_id AS uuid);
 """

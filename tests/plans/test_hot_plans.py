@@ -24,7 +24,7 @@ LAPSE = "attempt.status = 'offered' AND attempt.start_by < clock_timestamp()"
 
 def _end(which: str) -> str:
     """As SQLAlchemy sends it."""
-    statement = text(lifecycle._END.format(which=f"{which} AND {lifecycle._LIVE}"))
+    statement = text(lifecycle._END.format(which=f"{which} AND {lifecycle._LIVE}", unburned=lifecycle._UNBURNED))
     return str(statement.compile(dialect=dialect.dialect()))
 
 
