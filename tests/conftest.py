@@ -100,6 +100,15 @@ async def database_url(postgres: str, template: str, worker_id: str) -> AsyncIte
     await _admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@pytest.fixture(scope="module")
+async def module_database_url(postgres: str, template: str) -> AsyncIterator[str]:
+    """A fresh database at head that the tests of a module share."""
+    name = f"module_{uuid4().hex[:12]}"
+    await _admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield at(postgres, name)
+    await _admin(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 @pytest.fixture
 async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the test's own, for what no API shows."""

@@ -51,6 +51,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "heartbeat": {"boot_id": "b1", "free_slots": 1, "attempts": [{"attempt_id": _ID, "state": "running"}]},
     "claim": {"claim_id": _ID, "boot_id": "b1", "max": 1},
+    "append_log": {"first_seq": 0, "entries": [{"step_name": "clone", "status": "success", "duration_ms": 812}]},
     "report_usage": {
         "usage": [
             {"provider": "anthropic", "model": "claude", "input_tokens": 1200, "output_tokens": 300, "cost_usd": 0.02}

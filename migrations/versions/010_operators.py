@@ -92,7 +92,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT lower(regexp_replace(title || ' ' || coalesce(left(description, 4000), ''), '[[:space:]]+', ' ', 'g'))
 $$
 """
-# Runs of one, two and three characters, so that a word of Chinese is found as well as a part of an English one.
+# Runs of three characters; where they are not ASCII also of two and one, since a word of Chinese is that short.
 GRAMS = """
 CREATE FUNCTION issue_search_grams(content text) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(DISTINCT hashtext(gram)), '{}')
@@ -100,15 +100,23 @@ CREATE FUNCTION issue_search_grams(content text) RETURNS integer[] LANGUAGE sql 
         SELECT letter AS a, lead(letter) OVER w AS b, lead(letter, 2) OVER w AS c
         FROM unnest(string_to_array(content, NULL)) WITH ORDINALITY AS letters (letter, place)
         WINDOW w AS (ORDER BY place)
-    ) AS runs CROSS JOIN LATERAL (VALUES (a), (a || b), (a || b || c)) AS grams (gram)
+    ) AS runs CROSS JOIN LATERAL (VALUES
+        (a || b || c),
+        (CASE WHEN octet_length(a || b) > 2 THEN a || b END),
+        (CASE WHEN octet_length(a) > 1 THEN a END)
+    ) AS grams (gram)
     WHERE gram IS NOT NULL
 $$
 """
-# Of what is looked for only the longest runs: they are in a text just when the shorter ones are too.
+# Of what is looked for the runs that are kept; none for one or two letters of ASCII, which are everywhere.
 WANTED = """
 CREATE FUNCTION issue_search_wanted(content text) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT coalesce(array_agg(DISTINCT hashtext(substr(content, place, least(3, char_length(content))))), '{}')
-    FROM generate_series(1, greatest(1, char_length(content) - 2)) AS place
+    SELECT coalesce(array_agg(DISTINCT hashtext(gram)), '{}')
+    FROM (
+        SELECT substr(content, place, least(3, char_length(content))) AS gram
+        FROM generate_series(1, greatest(1, char_length(content) - 2)) AS place
+    ) AS runs
+    WHERE char_length(gram) = 3 OR octet_length(gram) > char_length(gram)
 $$
 """
 KEEP_SEARCHABLE = """

@@ -41,7 +41,7 @@ UsageTally = Table(
 
 
 class IssueSearch(Base):
-    """`content` is title and beginning of the description, folded; `grams` are hashes of its runs of one to three."""
+    """`content` is title and beginning of the description, folded; `grams` are hashes of its short runs."""
 
     __tablename__ = "issue_search"
 

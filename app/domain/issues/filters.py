@@ -7,9 +7,10 @@ from uuid import UUID
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 from msgspec import Struct
-from sqlalchemy import Select, literal, or_, select
+from sqlalchemy import BigInteger, Select, cast, func, literal, or_, select
 
 from app.db.crud import visible_to
+from app.db.models.derived import IssueSearch, IssueTally
 from app.db.models.work import Issue
 from app.deps import Viewer
 from app.protocol import IssueStatus
@@ -33,6 +34,23 @@ class IssueFilters(Struct, frozen=True):
     created_after: datetime | None = None
     created_before: datetime | None = None
     q: str | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the counters know how many there are: nothing is asked but status and owner."""
+        named = {name for name in self.__struct_fields__ if getattr(self, name) is not None}
+        return named <= {"status", "owner_id"}
+
+    def count(self, viewer: Viewer) -> Select[int]:
+        tally = IssueTally.c
+        statement = select(cast(func.coalesce(func.sum(tally.n), 0), BigInteger)).where(tally.hour.is_(None))
+        if not viewer.is_superuser:
+            statement = statement.where(tally.owner_id == viewer.id)
+        if self.owner_id is not None:
+            statement = statement.where(tally.owner_id == self.owner_id)
+        if self.status:
+            statement = statement.where(tally.what.in_(self.status))
+        return statement
 
     def statement(self, viewer: Viewer) -> Select[Issue]:
         statement = select(Issue).where(visible_to(viewer, Issue))
@@ -58,13 +76,20 @@ class IssueFilters(Struct, frozen=True):
         if self.created_before is not None:
             statement = statement.where(Issue.created_at < self.created_before)
         if self.q is not None:
-            statement = statement.where(
-                or_(
-                    Issue.title.icontains(self.q, autoescape=True),
-                    Issue.description.icontains(self.q, autoescape=True),
-                )
-            )
+            statement = statement.where(Issue.id.in_(searched(self.q)))
         return statement
+
+
+def searched(q: str) -> Select[UUID]:
+    """Issues whose title, or beginning of the description, holds the words as they stand, in any case.
+
+    The runs of characters find candidates by index, the text decides. Folding is one subquery, done once.
+    """
+    wanted = select(func.btrim(func.issue_search_content(q, None))).scalar_subquery()
+    grams = select(func.issue_search_wanted(func.btrim(func.issue_search_content(q, None)))).scalar_subquery()
+    return select(IssueSearch.issue_id).where(
+        IssueSearch.grams.contains(grams), func.strpos(IssueSearch.content, wanted) > 0
+    )
 
 
 def provide_filters(

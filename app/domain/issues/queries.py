@@ -21,7 +21,8 @@ async def list_issues(
     session: AsyncSession, viewer: Viewer, filters: IssueFilters, paging: Paging, sort: Sort
 ) -> Slice:
     keys = [Issue.created_at, Issue.id] if sort == "created_at" else [Issue.priority, Issue.created_at, Issue.id]
-    return await page(session, filters.statement(viewer), paging, keys)
+    total = await session.scalar(filters.count(viewer)) if filters.is_counted else None
+    return await page(session, filters.statement(viewer), paging, keys, total=total)
 
 
 async def with_usage(session: AsyncSession, attempts: Sequence[Attempt]) -> list[AttemptOut]:
