@@ -49,7 +49,7 @@ function Cost({ attempts }) {
   if (usage.length === 0) return null;
   const total = usage.reduce((sum, each) => sum + Number(each.cost_usd), 0);
   return html`<section class="side-part"><h2>${t("issue.cost")}<span class="spacer"></span><span data-cost=${total}>${cost(total)}</span></h2>
-    <dl>${usage.map((each) => html`<div class="fact" key=${each.model}><dt class="ellipsis mono" title=${`${each.provider} ${each.model}`}>${each.model}</dt>
+    <dl>${usage.map((each) => html`<div class="fact cost" key=${each.model}><dt class="ellipsis mono" title=${`${each.provider} ${each.model}`}>${each.model}</dt>
       <dd title=${t("cost.tokens", { input: number(each.input_tokens), output: number(each.output_tokens), cached: number(each.cache_read_tokens) })}>
         ${compact(each.input_tokens)} → ${compact(each.output_tokens)} <span class="quiet-text">${cost(Number(each.cost_usd))}</span></dd></div>`)}</dl>
   </section>`;

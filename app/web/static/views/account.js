@@ -89,7 +89,7 @@ function Tokens() {
       ${live.error && html`<${Problem} problem=${live.error} retry=${live.refresh} />`}${!live.data && !live.error && html`<${Loading} rows=${2} />`}
     </div>
     ${rows.length > 0 && html`<div class="scroll-x"><table class="table"><thead><tr><th>${t("field.name")}</th><th>${t("field.last_used")}</th><th>${t("field.expires")}</th><th><span class="sr-only">${t("action.delete")}</span></th></tr></thead>
-      <tbody>${rows.map((token) => html`<tr key=${token.id}><td class="fill"><span class="ellipsis">${token.kind === "session" ? t("account.session") : token.name}</span><span class="quiet-text mono">…${token.last4}</span></td>
+      <tbody>${rows.map((token) => html`<tr key=${token.id}><td class="fill"><span class="row-flex"><span class="ellipsis">${token.kind === "session" ? t("account.session") : token.name}</span><span class="quiet-text mono">…${token.last4}</span></span></td>
         <td class="quiet-text"><${Ago} at=${token.last_used_at} /></td><td class="quiet-text">${token.expires_at ? html`<${Ago} at=${token.expires_at} />` : t("account.never")}</td>
         <td class="actions"><button type="button" class="button quiet small icon danger" aria-label=${`${t("action.delete")}: ${token.name ?? token.last4}`} onClick=${() => remove(token)}><${Icon} name="trash" /></button></td></tr>`)}</tbody></table></div>`}
     ${making && html`<${NewToken} onClose=${() => setMaking(false)} onMade=${onMade} />`}
