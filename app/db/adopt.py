@@ -127,6 +127,7 @@ def act(connection: Connection, keys: tuple[str, ...], say: Say) -> None:
 
 
 def _adopt(connection: Connection, keys: tuple[str, ...], say: Say) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = {revisions.LOCK_TIMEOUT_MS}"))
     found = _look(connection)
     if found.kind in {"ours", "unknown"}:
         connection.rollback()
@@ -143,11 +144,6 @@ def _adopt(connection: Connection, keys: tuple[str, ...], say: Say) -> None:
     if sums:
         _compare(sums, checksums.after(connection, Vault(keys) if keys else None), say)
     connection.commit()
-    alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-    # Outside the transaction, where it can drop the dead rows that held secrets in clear text.
-    alone.execute(text("VACUUM (FULL) credential, node_registration_key"))
-    alone.execute(text("ANALYZE"))
-    alone.commit()
 
 
 def _compare(before: dict[str, Sum], after: dict[str, Sum], say: Say) -> None:

@@ -40,10 +40,8 @@ def outside_transaction() -> Generator[None]:
         return
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
-        try:
-            yield
-        finally:
-            op.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+        yield
+        op.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
 
 
 def commit() -> str:

@@ -19,7 +19,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.util import await_only
 
 from app.db.metadata import METADATA
@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 class DatabaseBusy(CommandError):
     """Other transactions held the tables for the whole time; nothing is half done, run the command again."""
+
+
+class ConnectionLost(CommandError):
+    """In the middle of a revision, which bears a second run."""
 
 
 class MigrationRefused(CommandError):
@@ -78,11 +82,19 @@ def print_sql(context: EnvironmentContext) -> None:
 def _retry(connection: Connection, context: EnvironmentContext) -> None:
     for attempt in range(LOCK_ATTEMPTS):
         try:
+            # The last attempt may have ended where it waited without limit.
+            connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
+            connection.commit()
             _configure(context, connection=connection, one_transaction=False)
             with context.begin_transaction():
                 context.run_migrations()
-        except DBAPIError as problem:
+        except SQLAlchemyError as problem:
+            is_lost = connection.invalidated
             connection.rollback()
+            if is_lost:
+                raise ConnectionLost("The connection to the database broke. Run the command again.") from problem
+            if not isinstance(problem, DBAPIError):
+                raise
             refuse_if_raised(problem)
             if not is_lock_refused(problem):
                 raise
@@ -98,8 +110,6 @@ def _retry(connection: Connection, context: EnvironmentContext) -> None:
 @contextmanager
 def migration_lock(connection: Connection) -> Generator[None]:
     """Waits by asking again: a transaction that waited would itself hold up a concurrent index build."""
-    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT_MS}"))
-    connection.commit()
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
         connection.rollback()
         await_only(asyncio.sleep(0.2))

@@ -11,7 +11,7 @@ Revises: 003_unbounded_types
 from alembic import op
 
 from app.db.revision_steps import give_back_columns, keep, keys, refuse_rows
-from app.db.sealing import open_secret, seal_batch
+from app.db.sealing import forget_clear_text, open_secret, seal_batch
 from app.vault import UnknownKey, Vault
 
 revision = "004_sealed_secrets"
@@ -44,6 +44,7 @@ ALTER TABLE credential
         vault = Vault(keys())
         while seal_batch(op.get_bind(), vault):
             pass
+        forget_clear_text(op.get_bind())
 
 
 def _upgrade_registration_key() -> None:

@@ -1,6 +1,6 @@
 """Indexes for the queue, the lists and the cascades; the rules of 008 are checked for the rows of old
 
-Data: none changes. The tables of secrets are rewritten, so that no dead row keeps one in clear text.
+Data: none changes.
 Everything runs beside traffic and may be interrupted: the next run builds unfinished indexes again.
 
 Revision ID: 009_indexes
@@ -9,7 +9,7 @@ Revises: 008_named_rules
 
 from alembic import op
 
-from app.db.revision_steps import build_index, is_one_transaction, outside_transaction
+from app.db.revision_steps import build_index, outside_transaction
 
 revision = "009_indexes"
 down_revision = "008_named_rules"
@@ -64,8 +64,6 @@ def upgrade() -> None:
             build_index(name, definition)
         for name, definition in UNIQUE_INDEXES.items():
             build_index(name, definition, unique=True)
-        if not is_one_transaction():
-            op.execute("VACUUM (FULL) credential, node_registration_key")
         op.execute("ANALYZE")
 
 
