@@ -23,10 +23,11 @@ from app.domain.issues.node_api import AttemptController, ClaimController
 from app.domain.nodes import registration_key
 from app.domain.nodes.node_api import NodeController
 from app.domain.nodes.roll_call import RollCall
-from app.http import description, health, operators, problems, shortcut, swagger
+from app.http import description, health, metrics, operators, problems, shortcut, swagger
 from app.http.admission import Admission
 from app.http.bodies import StrictRequest
 from app.http.requests import JsonOnly, logged
+from app.metering import Meter
 from app.protocol import BODY_MAX_BYTES
 from app.settings import Settings, SettingsError
 from app.upkeep import TICK_S, Upkeep
@@ -39,16 +40,17 @@ _ADVISORY_KEY = 7_004
 
 def create_app(settings: Settings) -> Litestar:
     """The whole server. `settings.database_url` must be set; the command line starts an embedded one if need be."""
-    vault, admission = open_vault(settings), Admission()
+    vault, admission, meter = open_vault(settings), Admission(), Meter()
     app = Litestar(
         route_handlers=[
             Router("/api/v1", route_handlers=[*operators.CONTROLLERS, *NODES]),
             *health.HANDLERS,
+            metrics.metrics,
             *pages.handlers,
             swagger.router(),
         ],
-        state=State({"settings": settings, "vault": vault}),
-        lifespan=[_running(settings, vault, admission)],
+        state=State({"settings": settings, "vault": vault, "meter": meter}),
+        lifespan=[_running(settings, vault, admission, meter)],
         dependencies={
             "db": Provide(_database, sync_to_thread=False),
             "session": Provide(deps.provide_session),
@@ -72,7 +74,7 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=description.config(),
         plugins=[description.Described()],
     )
-    app.asgi_handler = logged(admission.around(shortcut.around(app)))
+    app.asgi_handler = logged(admission.around(shortcut.around(app)), meter)
     return app
 
 
@@ -97,7 +99,7 @@ def _roll_call(state: State) -> RollCall:
 
 
 def _running(
-    settings: Settings, vault: Vault, admission: Admission
+    settings: Settings, vault: Vault, admission: Admission, meter: Meter
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
@@ -105,7 +107,7 @@ def _running(
             raise SettingsError("DATABASE_URL is not set and no embedded database was started.")
         with shutdown.watching() as stopping:
             db = await open_database(settings.database_url)
-            crew, roll_call = fleet.assemble(db, settings, vault), RollCall(db, settings)
+            crew, roll_call = fleet.assemble(db, settings, vault, meter), RollCall(db, settings, meter)
             feed = Feed(db)
             admission.watch(db.pulse)
             db.pulse.when_lost(crew.dispatch.let_go)

@@ -4,9 +4,11 @@ import asyncio
 import ctypes
 import gc
 import multiprocessing
+import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from litestar import Litestar
 from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import logs
+from app import logs, metering
 from app.asgi import create_app
 from app.db import embedded, migrate
 from app.db.engine import open_database
@@ -40,19 +42,32 @@ def serve(settings: Settings, *, migrate_first: bool = False) -> None:
 def _serve(settings: Settings) -> None:
     _wait_for_port(settings)
     multiprocessing.set_start_method("fork", force=True)
-    Server(
-        "app.asgi:create_app",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=settings.workers,
-        websockets=False,
-        backlog=4096,
-        backpressure=_BACKPRESSURE,
-        workers_kill_timeout=STOP_WITHIN_S,
-        log_enabled=True,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
-    ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
+    with _shared_metrics(settings):
+        Server(
+            "app.asgi:create_app",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            workers=settings.workers,
+            websockets=False,
+            backlog=4096,
+            backpressure=_BACKPRESSURE,
+            workers_kill_timeout=STOP_WITHIN_S,
+            log_enabled=True,
+            http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
+
+
+@contextmanager
+def _shared_metrics(settings: Settings) -> Generator[None]:
+    """Several workers add their counters up through a folder."""
+    if settings.workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="nodeyard-metrics-") as folder:
+        os.environ[metering.FOLDER] = folder
+        yield
+        del os.environ[metering.FOLDER]
 
 
 @contextmanager

@@ -10,9 +10,11 @@ from typing import Generic, TypeVar
 
 from app.db.outage import is_unreachable
 from app.errors import AppError, Unavailable
+from app.metering import Observe, ignore
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+_Waiting = tuple[Request, "asyncio.Future[Answer]", float]
 
 
 class Batcher(Generic[Request, Answer]):
@@ -30,27 +32,31 @@ class Batcher(Generic[Request, Answer]):
         *,
         at_once: int,
         at_most: int = 20_000,
+        observe: Observe = ignore,
     ) -> None:
+        """`observe` hears of each flush: how many requests it has, and how many seconds the first of them waited."""
         self._flush = flush
         self._at_once = at_once
         self._at_most = at_most
-        self._waiting: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
-        self._under_way: list[tuple[Request, asyncio.Future[Answer]]] = []
+        self._observe = observe
+        self._waiting: deque[_Waiting[Request, Answer]] = deque()
+        self._under_way: list[_Waiting[Request, Answer]] = []
         self._flusher: asyncio.Task[None] | None = None
 
     async def submit(self, request: Request) -> Answer:
         """The answer to `request`, once it is committed. Raises `Unavailable` when too many wait already."""
         if len(self._waiting) >= self._at_most:
             raise Unavailable("Too many requests wait for the database; send the request again.")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((request, answer, loop.time()))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._run())
         return await answer
 
     def fail_all(self, problem: AppError) -> None:
         """Tells everybody who waits, also those whose flush is under way: it may yet be carried out."""
-        for _, answer in (*self._under_way, *self._waiting):
+        for _, answer, _ in (*self._under_way, *self._waiting):
             _settle(answer, problem)
         self._waiting.clear()
 
@@ -63,24 +69,25 @@ class Batcher(Generic[Request, Answer]):
         try:
             while self._waiting:
                 size = min(self._at_once, len(self._waiting))
+                self._observe(size, asyncio.get_running_loop().time() - self._waiting[0][2])
                 self._under_way = [self._waiting.popleft() for _ in range(size)]
                 await self._carry_out(self._under_way)
         finally:
             self._under_way = []
             self._flusher = None
 
-    async def _carry_out(self, batch: list[tuple[Request, asyncio.Future[Answer]]]) -> None:
+    async def _carry_out(self, batch: "list[_Waiting[Request, Answer]]") -> None:
         try:
-            answers = await self._flush([request for request, _ in batch])
+            answers = await self._flush([request for request, _, _ in batch])
         except Exception as problem:  # noqa: BLE001 - Whatever failed is handed to the caller that it belongs to.
             if len(batch) == 1 or is_unreachable(problem):
-                for _, future in batch:
+                for _, future, _ in batch:
                     _settle(future, problem)
                 return
             for request in batch:
                 await self._carry_out([request])
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future, _), answer in zip(batch, answers, strict=True):
             _settle(future, answer)
 
 

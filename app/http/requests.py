@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.db.base import new_id
 from app.errors import WrongContentType
+from app.metering import Meter
 
 log = structlog.get_logger("nodeyard.access")
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -20,8 +21,8 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
-def logged(next_app: ASGIApp) -> ASGIApp:
-    """Names the request (a client's own X-Request-ID is kept), answers with the name, and logs one line.
+def logged(next_app: ASGIApp, meter: Meter) -> ASGIApp:
+    """Names the request (a client's own X-Request-ID is kept), answers with the name, logs one line and counts it.
 
     Stands around the whole application, since Litestar's middleware does not see a path that no route has.
     Neither bodies nor headers nor query strings are logged: they may hold secrets.
@@ -48,8 +49,10 @@ def logged(next_app: ASGIApp) -> ASGIApp:
         try:
             await next_app(scope, receive, send_named)
         finally:
+            seconds = time.perf_counter() - started
+            meter.answered(scope["method"], scope.get("path_template") or "none", status, seconds)
             if scope["path"] not in _QUIET:
-                _write_line(scope, status, request_id, time.perf_counter() - started)
+                _write_line(scope, status, request_id, seconds)
 
     return handle
 

@@ -29,6 +29,7 @@ from app.domain.issues import log_body, node_api
 from app.domain.issues.fleet import Fleet
 from app.domain.issues.log_append import Append
 from app.domain.nodes.roll_call import RollCall
+from app.errors import AppError
 from app.http import problems
 from app.protocol import BODY_MAX_BYTES, Claim, Heartbeat
 from app.tokens import Prefix, digest
@@ -109,8 +110,13 @@ def around(app: Litestar) -> ASGIApp:
         if scope["type"] == "http" and scope["method"] == "POST" and (act := _act(scope["path"])):
             headers = _plain_headers(scope)
             if headers is not None:
-                body = await _body(receive)
+                try:
+                    body = await _body(receive)
+                except AppError as error:
+                    await problems.send(scope, send, error)
+                    return
                 call = Call(scope["path"], scope["query_string"], *headers, body, receive)
+                scope["path_template"] = _template(scope["path"])
                 if await _answered(act, app, call, scope, send):
                     return
                 receive = _again(body, receive)
@@ -136,6 +142,11 @@ def _act(path: str) -> Act | None:
     if path.startswith(_ATTEMPTS):
         return _ACTS_OF_ATTEMPTS.get(path[len(_ATTEMPTS) + _ID_CHARS :])
     return _ACTS.get(path)
+
+
+def _template(path: str) -> str:
+    """As Litestar writes it, for the metrics."""
+    return f"{_ATTEMPTS}{{attempt_id}}{path[len(_ATTEMPTS) + _ID_CHARS :]}" if path.startswith(_ATTEMPTS) else path
 
 
 def _plain_headers(scope: HTTPScope) -> tuple[bytes, str] | None:

@@ -3,7 +3,6 @@
 import gzip
 import json
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
@@ -11,9 +10,9 @@ from speaking import MakeNode, NodeClient, Queue
 
 # The content type decides the way: with a parameter it is still JSON, but not as a node of ours sends it.
 SHORT, LONG = "application/json", "application/json; charset=utf-8"
-NOBODYS = UUID("7c0f2f43-8a0f-4d3e-9c6a-0e4d1b1a52aa")
-"""Written out, since each worker must collect the same tests."""
 CLAIM, BEAT = "/api/v1/nodes/claim", "/api/v1/nodes/heartbeat"
+ID = "0199d9a4-0000-7000-8000-000000000001"
+LOGS = f"/api/v1/attempts/{ID}/logs"
 NOBODY = "nyn_" + "0" * 49
 
 
@@ -44,21 +43,21 @@ def gist(answer: httpx2.Response) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("path", "body", "query"),
     [
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-1"}, ""),
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-1"}, "?wait=0.01"),
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-1"}, "?wait=61"),
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-1"}, "?wait=soon"),
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-1"}, "?wait=-1"),
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-0"}, ""),
-        (CLAIM, {"claim_id": str(NOBODYS), "boot_id": "boot-1", "max": 101}, ""),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-1"}, ""),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-1"}, "?wait=0.01"),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-1"}, "?wait=61"),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-1"}, "?wait=soon"),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-1"}, "?wait=-1"),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-0"}, ""),
+        (CLAIM, {"claim_id": ID, "boot_id": "boot-1", "max": 101}, ""),
         (CLAIM, {"claim_id": "7", "boot_id": "boot-1"}, ""),
         (CLAIM, {"boot_id": "boot-1", "of_tomorrow": True}, ""),
         (CLAIM, [], ""),
-        (BEAT, {"boot_id": "boot-1", "attempts": [{"attempt_id": str(NOBODYS), "state": "running"}]}, ""),
+        (BEAT, {"boot_id": "boot-1", "attempts": [{"attempt_id": ID, "state": "running"}]}, ""),
         (BEAT, {"boot_id": "boot-1", "disk_free_bytes": -1}, ""),
         (BEAT, {"boot_id": "another"}, ""),
-        (f"/api/v1/attempts/{NOBODYS}/logs", {"first_seq": 0, "entries": []}, ""),
-        (f"/api/v1/attempts/{NOBODYS}/logs", {"first_seq": -1, "entries": []}, ""),
+        (LOGS, {"first_seq": 0, "entries": []}, ""),
+        (LOGS, {"first_seq": -1, "entries": []}, ""),
         (f"/api/v1/attempts/{'x' * 36}/logs", {"first_seq": 0, "entries": []}, ""),
     ],
 )
@@ -75,10 +74,10 @@ async def test_unreadable_bodies_are_refused_alike(node: NodeClient, path: str, 
     assert short.status_code in {400, 413}
 
 
-@pytest.mark.parametrize("path", [CLAIM, BEAT, f"/api/v1/attempts/{NOBODYS}/logs"])
+@pytest.mark.parametrize("path", [CLAIM, BEAT, LOGS])
 @pytest.mark.parametrize("token", ["", "Bearer", f"Bearer {NOBODY}", "Bearer nyu_x", f"bearer {NOBODY}", "Basic eDp5"])
 async def test_strangers_are_refused_alike(node: NodeClient, path: str, token: str):
-    body = {"claim_id": str(NOBODYS), "boot_id": "boot-1", "first_seq": 0, "entries": []}
+    body = {"claim_id": ID, "boot_id": "boot-1", "first_seq": 0, "entries": []}
     short, long = await both(node, path, json.dumps(body).encode(), Authorization=token)
     assert (short.status_code, short.json()["code"]) == (long.status_code, long.json()["code"]) == (401, "unauthorized")
     assert short.headers["www-authenticate"] == "Bearer"
@@ -103,7 +102,7 @@ async def test_log_batches_are_taken_alike(queue: Queue, node: NodeClient):
 
 
 async def test_a_clients_request_id_is_kept(node: NodeClient):
-    body = {"claim_id": str(NOBODYS), "boot_id": "boot-1"}
+    body = {"claim_id": ID, "boot_id": "boot-1"}
     answer = await node.http.post(CLAIM, json=body, headers={"X-Request-ID": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"
 

@@ -19,6 +19,7 @@ from app.db.engine import Database
 from app.domain.issues import claim, lifecycle
 from app.domain.issues.claim import ClaimRequest, Demand, Given
 from app.errors import AppError, Unavailable
+from app.metering import Meter
 from app.protocol import AttemptStatus
 from app.settings import Settings
 
@@ -43,10 +44,12 @@ class _Waiter:
 class Dispatch:
     """Answers claims, at once or when work comes. Call `run` beside it."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(self, db: Database, settings: Settings, meter: Meter) -> None:
         self._db = db
         self._claims: Batcher[ClaimRequest, Given] = Batcher(
-            lambda requests: claim.flush(db.fleet, settings, requests), at_once=_FLUSH_AT_MOST
+            lambda requests: claim.flush(db.fleet, settings, requests),
+            at_once=_FLUSH_AT_MOST,
+            observe=meter.batch("claims"),
         )
         self._waiting: dict[_Waiter, None] = {}
         self._round = 0

@@ -10,6 +10,7 @@ from app.domain.issues import log_append
 from app.domain.issues.dispatch import Dispatch
 from app.domain.issues.log_append import Append
 from app.domain.issues.masking import Masks
+from app.metering import Meter
 from app.protocol import LogAnswer
 from app.settings import Settings
 from app.vault import Vault
@@ -22,11 +23,11 @@ class Fleet:
     masks: Masks
 
 
-def assemble(db: Database, settings: Settings, vault: Vault) -> Fleet:
+def assemble(db: Database, settings: Settings, vault: Vault, meter: Meter) -> Fleet:
     masks = Masks(vault)
     return Fleet(
-        dispatch=Dispatch(db, settings),
-        logs=Batcher(lambda appends: log_append.flush(db, masks, appends), at_once=64),
+        dispatch=Dispatch(db, settings, meter),
+        logs=Batcher(lambda appends: log_append.flush(db, masks, appends), at_once=64, observe=meter.batch("logs")),
         masks=masks,
     )
 

@@ -11,15 +11,18 @@ from app.db.models.fleet import Node
 from app.domain.nodes import heartbeat, notices
 from app.domain.nodes.heartbeat import Beat, Heard
 from app.domain.nodes.registering import heartbeat_interval
+from app.metering import Meter
 from app.protocol import Heartbeat, HeartbeatAnswer, NodeStatus
 from app.settings import Settings
 
 
 class RollCall:
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(self, db: Database, settings: Settings, meter: Meter) -> None:
         self._db = db
         self._configured = settings.heartbeat_interval
-        self._beats: Batcher[Beat, Heard] = Batcher(lambda beats: heartbeat.flush(db, beats), at_once=128)
+        self._beats: Batcher[Beat, Heard] = Batcher(
+            lambda beats: heartbeat.flush(db, beats), at_once=128, observe=meter.batch("heartbeats")
+        )
         self.interval: timedelta = settings.heartbeat_interval
 
     async def hear(self, token_hash: bytes, beat: Heartbeat) -> HeartbeatAnswer:
