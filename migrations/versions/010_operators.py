@@ -122,9 +122,9 @@ $$
 KEEP_SEARCHABLE = """
 CREATE FUNCTION keep_issue_searchable() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO issue_search (issue_id, content, grams)
-    SELECT id, content, issue_search_grams(content)
-    FROM (SELECT id, issue_search_content(title, description) AS content FROM new_rows) AS texts
+    INSERT INTO issue_search (issue_id, owner_id, content, grams)
+    SELECT id, owner_id, content, issue_search_grams(content)
+    FROM (SELECT id, owner_id, issue_search_content(title, description) AS content FROM new_rows) AS texts
     ON CONFLICT (issue_id) DO NOTHING;
     RETURN NULL;
 END $$;
@@ -132,7 +132,8 @@ CREATE FUNCTION update_issue_search() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     folded text := issue_search_content(NEW.title, NEW.description);
 BEGIN
-    INSERT INTO issue_search (issue_id, content, grams) VALUES (NEW.id, folded, issue_search_grams(folded))
+    INSERT INTO issue_search (issue_id, owner_id, content, grams)
+    VALUES (NEW.id, NEW.owner_id, folded, issue_search_grams(folded))
     ON CONFLICT (issue_id) DO UPDATE SET content = excluded.content, grams = excluded.grams;
     RETURN NULL;
 END $$
@@ -181,6 +182,7 @@ def upgrade() -> None:
     op.create_table(
         "issue_search",
         sa.Column("issue_id", sa.Uuid(), nullable=False),
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("grams", ARRAY(INTEGER()), nullable=False),
         sa.PrimaryKeyConstraint("issue_id", name="pk_issue_search"),

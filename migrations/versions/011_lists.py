@@ -24,6 +24,13 @@ INDEXES = {
     "ix_issue_ended_owner_id_status_created_at_id": (
         "issue (owner_id, status, created_at, id) WHERE status NOT IN ('pending', 'processing')"
     ),
+    "ix_issue_pending_priority_created_at_id": "issue (priority, created_at, id) WHERE status = 'pending'",
+    "ix_user_created_at_id": '"user" (created_at, id)',
+    "ix_project_created_at_id": "project (created_at, id)",
+    "ix_repository_created_at_id": "repository (created_at, id)",
+    "ix_prompt_created_at_id": "prompt (created_at, id)",
+    "ix_credential_created_at_id": "credential (created_at, id)",
+    "ix_node_created_at_id": "node (created_at, id)",
     "ix_issue_search_grams": "issue_search USING gin (grams) WITH (gin_pending_list_limit = 1024)",
 }
 MAKE_SEARCHABLE = """
@@ -36,9 +43,9 @@ BEGIN
         SELECT array_agg(id ORDER BY id) INTO ids
         FROM (SELECT id FROM issue WHERE id > last_id ORDER BY id LIMIT 1000) AS batch;
         EXIT WHEN ids IS NULL;
-        INSERT INTO issue_search (issue_id, content, grams)
-        SELECT id, content, issue_search_grams(content)
-        FROM (SELECT id, issue_search_content(title, description) AS content FROM issue
+        INSERT INTO issue_search (issue_id, owner_id, content, grams)
+        SELECT id, owner_id, content, issue_search_grams(content)
+        FROM (SELECT id, owner_id, issue_search_content(title, description) AS content FROM issue
               WHERE id = ANY (ids) FOR KEY SHARE) AS texts
         ON CONFLICT (issue_id) DO NOTHING;
         last_id := ids[cardinality(ids)];

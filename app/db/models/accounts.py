@@ -28,6 +28,7 @@ class User(Base):
     __table_args__ = (
         Index("ix_user_email", "email", unique=True),
         Index("ix_user_email_lower", func.lower(text("email"))),
+        Index("ix_user_created_at_id", "created_at", "id"),
     )
 
 

@@ -22,7 +22,10 @@ class Project(Base):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
-    __table_args__ = (CheckConstraint("max_running >= 0", name="max_running_not_negative"),)
+    __table_args__ = (
+        Index("ix_project_created_at_id", "created_at", "id"),
+        CheckConstraint("max_running >= 0", name="max_running_not_negative"),
+    )
 
 
 class Repository(Base):
@@ -41,7 +44,10 @@ class Repository(Base):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
-    __table_args__ = (CheckConstraint("max_running >= 0", name="max_running_not_negative"),)
+    __table_args__ = (
+        Index("ix_repository_created_at_id", "created_at", "id"),
+        CheckConstraint("max_running >= 0", name="max_running_not_negative"),
+    )
 
 
 class Prompt(Base):
@@ -60,5 +66,6 @@ class Prompt(Base):
     updated_at: Mapped[UpdatedAt]
 
     __table_args__ = (
+        Index("ix_prompt_created_at_id", "created_at", "id"),
         Index("uq_prompt_owner_id_default", "owner_id", unique=True, postgresql_where=text("is_default")),
     )

@@ -46,6 +46,7 @@ class IssueSearch(Base):
     __tablename__ = "issue_search"
 
     issue_id: Mapped[UUID] = mapped_column(ForeignKey("issue.id", ondelete="CASCADE"), primary_key=True)
+    owner_id: Mapped[UUID]
     content: Mapped[str]
     grams: Mapped[list[int]] = mapped_column(ARRAY(INTEGER()))
 

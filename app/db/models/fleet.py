@@ -50,6 +50,7 @@ class Node(Base):
         # Names of older installations may repeat; those rows have no machine yet.
         Index("uq_node_name_of_machine", "name", unique=True, postgresql_where=text("machine_id IS NOT NULL")),
         Index("ix_node_name", "name"),
+        Index("ix_node_created_at_id", "created_at", "id"),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -95,6 +96,7 @@ class Credential(Base):
     updated_at: Mapped[UpdatedAt]
 
     __table_args__ = (
+        Index("ix_credential_created_at_id", "created_at", "id"),
         CheckConstraint("category IN ('github-copilot', 'cursor', 'claude-code')", name="category_known"),
         CheckConstraint("max_running >= 0", name="max_running_not_negative"),
         CheckConstraint("is_disabled OR disabled_reason IS NULL", name="reason_only_while_disabled"),

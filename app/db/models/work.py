@@ -91,6 +91,13 @@ class Issue(Base):
             "id",
             postgresql_where=text("status = 'pending'"),
         ),
+        Index(
+            "ix_issue_pending_priority_created_at_id",
+            "priority",
+            "created_at",
+            "id",
+            postgresql_where=text("status = 'pending'"),
+        ),
         Index("ix_issue_ended_status_created_at_id", "status", "created_at", "id", postgresql_where=IS_ENDED),
         Index(
             "ix_issue_ended_owner_id_status_created_at_id",

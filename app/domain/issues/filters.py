@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 from msgspec import Struct
-from sqlalchemy import BigInteger, Select, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Select, cast, exists, func, literal, or_, select
 
 from app.db.crud import visible_to
 from app.db.models.derived import IssueSearch, IssueTally
@@ -36,23 +36,23 @@ class IssueFilters(Struct, frozen=True):
     q: str | None = None
 
     @property
-    def is_counted(self) -> bool:
-        """Whether the counters know how many there are: nothing is asked but status and owner."""
-        named = {name for name in self.__struct_fields__ if getattr(self, name) is not None}
-        return named <= {"status", "owner_id"}
+    def _named(self) -> set[str]:
+        return {name for name in self.__struct_fields__ if getattr(self, name) is not None}
 
-    def count(self, viewer: Viewer) -> Select[int]:
-        tally = IssueTally.c
-        statement = select(cast(func.coalesce(func.sum(tally.n), 0), BigInteger)).where(tally.hour.is_(None))
-        if not viewer.is_superuser:
-            statement = statement.where(tally.owner_id == viewer.id)
-        if self.owner_id is not None:
-            statement = statement.where(tally.owner_id == self.owner_id)
-        if self.status:
-            statement = statement.where(tally.what.in_(self.status))
-        return statement
+    def count(self, viewer: Viewer) -> Select[int] | None:
+        """How many there are, where that can be told without reading the issues; otherwise None."""
+        owner_id = self.owner_id if viewer.is_superuser else viewer.id
+        if self.owner_id not in {None, owner_id}:
+            return None
+        if self._named <= {"status", "owner_id"}:
+            return _tallied(self.status, owner_id)
+        if self._named <= {"q", "owner_id"} and self.q is not None:
+            found = _found(self.q).with_only_columns(func.count())
+            return found if owner_id is None else found.where(IssueSearch.owner_id == owner_id)
+        return None
 
-    def statement(self, viewer: Viewer) -> Select[Issue]:
+    def statement(self, viewer: Viewer, *, is_broad: bool = False) -> Select[Issue]:
+        """`is_broad`: so many issues hold `q` that looking at the newest ones finds a page soonest."""
         statement = select(Issue).where(visible_to(viewer, Issue))
         for column, wanted in (
             (Issue.project_id, self.project_id),
@@ -76,20 +76,37 @@ class IssueFilters(Struct, frozen=True):
         if self.created_before is not None:
             statement = statement.where(Issue.created_at < self.created_before)
         if self.q is not None:
-            statement = statement.where(Issue.id.in_(searched(self.q)))
+            statement = statement.where(_holds(self.q) if is_broad else Issue.id.in_(_found(self.q)))
         return statement
 
 
-def searched(q: str) -> Select[UUID]:
+def _tallied(statuses: list[IssueStatus] | None, owner_id: UUID | None) -> Select[int]:
+    tally = IssueTally.c
+    statement = select(cast(func.coalesce(func.sum(tally.n), 0), BigInteger)).where(tally.hour.is_(None))
+    if owner_id is not None:
+        statement = statement.where(tally.owner_id == owner_id)
+    return statement.where(tally.what.in_(statuses)) if statuses else statement
+
+
+def _folded(q: str) -> ScalarSelect[str]:
+    """A subquery, so that folding is done once and not for every row."""
+    return select(func.btrim(func.issue_search_content(q, None))).scalar_subquery()
+
+
+def _found(q: str) -> Select[UUID]:
     """Issues whose title, or beginning of the description, holds the words as they stand, in any case.
 
-    The runs of characters find candidates by index, the text decides. Folding is one subquery, done once.
+    The runs of characters find candidates by index, the text decides.
     """
-    wanted = select(func.btrim(func.issue_search_content(q, None))).scalar_subquery()
     grams = select(func.issue_search_wanted(func.btrim(func.issue_search_content(q, None)))).scalar_subquery()
     return select(IssueSearch.issue_id).where(
-        IssueSearch.grams.contains(grams), func.strpos(IssueSearch.content, wanted) > 0
+        IssueSearch.grams.contains(grams), func.strpos(IssueSearch.content, _folded(q)) > 0
     )
+
+
+def _holds(q: str) -> ColumnElement[bool]:
+    """The same, asked of one issue after the other."""
+    return exists().where(IssueSearch.issue_id == Issue.id, func.strpos(IssueSearch.content, _folded(q)) > 0)
 
 
 def provide_filters(

@@ -14,6 +14,8 @@ from app.domain.issues.filters import IssueFilters
 from app.domain.issues.schemas import AttemptOut
 from app.protocol import ModelUsage
 
+_BROAD = 2000
+"""With so many hits the newest page is found soonest by walking from the newest issue on."""
 Sort = Literal["created_at", "priority"]
 
 
@@ -21,8 +23,10 @@ async def list_issues(
     session: AsyncSession, viewer: Viewer, filters: IssueFilters, paging: Paging, sort: Sort
 ) -> Slice:
     keys = [Issue.created_at, Issue.id] if sort == "created_at" else [Issue.priority, Issue.created_at, Issue.id]
-    total = await session.scalar(filters.count(viewer)) if filters.is_counted else None
-    return await page(session, filters.statement(viewer), paging, keys, total=total)
+    count = filters.count(viewer)
+    total = None if count is None else await session.scalar(count)
+    is_broad = total is not None and total > _BROAD
+    return await page(session, filters.statement(viewer, is_broad=is_broad), paging, keys, total=total)
 
 
 async def with_usage(session: AsyncSession, attempts: Sequence[Attempt]) -> list[AttemptOut]:
