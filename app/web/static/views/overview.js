@@ -102,7 +102,7 @@ function Failures({ failures }) {
   </li>`)}</ul>`;
 }
 
-function FirstSteps() {
+function FirstNode() {
   const command = `nodeyard agent --server ${location.origin} --registration-key nyr_…`;
   return html`<section class="card"><${Empty} icon="nodes" title=${t("overview.first_node")} text=${t("overview.first_node_text")}>
     <${Command} text=${command} />
@@ -132,8 +132,8 @@ export default function Overview() {
   return html`<${Bar} title=${title} /><${View}><div class="pad overview">
     ${error && html`<${Problem} problem=${error} retry=${refresh} />`}
     <${Tiles} stats=${stats} at=${at} />
-    ${stats.nodes.total === 0 && html`<${FirstSteps} />`}
-    ${stats.issues.total === 0 && html`<${FirstIssue} />`}
+    ${(stats.nodes.total === 0 || stats.issues.total === 0) && html`<div class="first-steps">
+      ${stats.nodes.total === 0 && html`<${FirstNode} />`}${stats.issues.total === 0 && html`<${FirstIssue} />`}</div>`}
     <div class="overview-grid">
       <${Section} title=${t("overview.throughput")}><div class="card-body"><${Throughput} hours=${stats.throughput} />
         <div class="chart-legend"><span><i class="swatch completed"></i>${t("chart.completed")}</span><span><i class="swatch failed"></i>${t("chart.failed")}</span></div></div><//>
