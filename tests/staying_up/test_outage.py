@@ -145,6 +145,22 @@ async def test_a_killed_database_is_503_within_two_seconds_and_back_within_two(c
     assert (await caller.finish(attempt_id))[0] == 200
 
 
+async def test_what_was_acknowledged_survives_the_database_being_killed_at_once(caller: Caller, postgres: Postgres):
+    for _ in range(3):
+        issue_id, attempt_id = await caller.take_issue()
+        entries = [{"step_name": "test", "status": "running", "output": f"line {n}"} for n in range(5)]
+        path = f"/api/v1/attempts/{attempt_id}"
+        logged = await caller.send("POST", f"{path}/logs", {"first_seq": 0, "entries": entries}, caller.node)
+        assert logged[1]["next_seq"] == 5
+        assert (await caller.finish(attempt_id))[0] == 200
+        postgres.kill_postmaster()
+        await postgres.start()
+        await caller.until_back()
+        stored = (await caller.send("GET", f"/api/v1/issues/{issue_id}/logs", None, caller.person))[1]["items"]
+        assert [entry["output"] for entry in stored] == [f"line {n}" for n in range(5)]
+        assert await caller.status_of(issue_id) == "completed"
+
+
 async def test_a_frozen_database_hangs_nobody_and_nobody_loses_work_to_it(caller: Caller, postgres: Postgres):
     issue_id, attempt_id = await caller.take_issue()
     stopped = postgres.freeze()

@@ -14,7 +14,7 @@ from app.domain.credentials.redaction import Masker
 from app.domain.issues import lifecycle
 from app.domain.issues.lifecycle import Verdict
 from app.domain.issues.masking import Masks
-from app.errors import Conflict
+from app.errors import Conflict, Unavailable
 from app.protocol import AttemptStatus, FailureCode, Finish, Finished, IssueStatus, Result
 
 _VERDICTS = {
@@ -139,10 +139,14 @@ async def _answer_again(
             return Finished(IssueStatus(attempt.finish_status), attempt.adopted)
         if attempt.finish_digest is not None:
             raise Conflict("The attempt was finished with another report.", code="attempt_finished")
-        if attempt.next_seq < report.next_seq and await lifecycle.is_open(session, attempt_id):
+        is_open = await lifecycle.is_open(session, attempt_id)
+        if is_open and attempt.next_seq < report.next_seq:
             raise Conflict(
                 f"Log entries from {attempt.next_seq} on are missing; send them first.",
                 code="log_gap",
                 next_seq=attempt.next_seq,
             )
+        if is_open and (attempt.status != AttemptStatus.LOST or report.result is not Result.CANCELLED):
+            # The missing entries, or the loss, came between our statements.
+            raise Unavailable("The attempt was just written to; send the request again.")
     raise await lifecycle.refusal(session, node_id, attempt_id)

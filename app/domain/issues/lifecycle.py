@@ -226,8 +226,14 @@ async def lose_attempts_of(session: AsyncSession, node_id: UUID, reason: str) ->
 
 
 async def is_open(session: AsyncSession, attempt_id: UUID) -> bool:
-    """Whether the attempt may still be written to: live, or lost with nobody on the issue since."""
-    statement = f"SELECT 1 FROM attempt JOIN issue ON issue.id = issue_id WHERE attempt.id = :id AND ({OPEN})"
+    """Whether the attempt may still be written to: live, or lost with nobody on the issue since.
+
+    Holds the issue, so that nobody claims it before the write is committed.
+    """
+    statement = f"""
+        SELECT 1 FROM attempt JOIN issue ON issue.id = issue_id WHERE attempt.id = :id AND ({OPEN})
+        FOR SHARE OF issue
+    """
     return await session.scalar(text(statement), {"id": attempt_id}) is not None
 
 

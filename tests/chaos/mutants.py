@@ -1,0 +1,137 @@
+"""make mutants: breaks one rule of the server at a time, in a copy of the tree, and sees whether a test notices.
+
+Each mutant is a textual change that must apply exactly once, so that it cannot rot unnoticed.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ISSUES = "app/domain/issues"
+_COPIED = ("app", "tests", "migrations", "typings", "alembic.ini", "pyproject.toml", "README.md", "LICENSE")
+_TABLE = ("tests/issues/test_state_table.py", "tests/issues/test_faults.py", "tests/issues/test_logs.py")
+_OUTAGE = ("tests/staying_up",)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = _TABLE
+
+
+MUTANTS = [
+    Mutant("no fence check on logs", f"{ISSUES}/log_append.py", 'if not row["is_open"]:', "if False:"),
+    Mutant("no guard on the end of an attempt", f"{ISSUES}/lifecycle.py",
+           '''_LIVE = "attempt.status IN ('offered', 'running') AND issue.status = 'processing'"''',
+           '''_LIVE = "attempt.status <> 'succeeded'"'''),
+    Mutant("adoption without the newest-attempt guard", f"{ISSUES}/lifecycle.py",
+           "AND issue.last_number = attempt.number AND issue.status IN ('pending', 'failed')", ""),
+    Mutant("start revives a lost attempt", f"{ISSUES}/lifecycle.py",
+           "WHERE id = :attempt_id AND node_id = :node_id AND status = 'offered'",
+           "WHERE id = :attempt_id AND node_id = :node_id AND status IN ('offered', 'lost')"),
+    Mutant("no SKIP LOCKED", f"{ISSUES}/claim.py",
+           "LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head", "LIMIT wanted.n FOR UPDATE) AS head"),
+    Mutant("no lock on what is claimed", f"{ISSUES}/claim.py",
+           "LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head", "LIMIT wanted.n) AS head"),
+    Mutant("no lock on the claiming node", f"{ISSUES}/claim.py",
+           "SELECT count(pg_advisory_xact_lock({offers.ADVISORY_CLASS}, key)) FROM", "SELECT count(key) FROM"),
+    Mutant("caps counted without a lock", f"{ISSUES}/caps.py", "ORDER BY id FOR NO KEY UPDATE", "ORDER BY id"),
+    Mutant("a claim sent again is a new claim", f"{ISSUES}/claim.py",
+           "WHERE node_id = node.id AND claim_id = who.claim_id", "WHERE false",
+           ("tests/issues/test_claim.py", *_TABLE)),
+    Mutant("log without its conflict rule", f"{ISSUES}/log_append.py",
+           "batch.entries[attempt.next_seq - batch.first_seq :]", "batch.entries"),
+    Mutant("log with gaps", f"{ISSUES}/log_append.py", "if batch.first_seq > attempt.next_seq:", "if False:"),
+    Mutant("sweep without its guard", f"{ISSUES}/sweeps.py", "now() - CAST(:lease AS interval)", "now()"),
+    Mutant("judging at once after being away", "app/upkeep.py",
+           "if heard_for >= self._settings.lease:", "if True:"),
+    Mutant("offers never lapse", f"{ISSUES}/sweeps.py", "attempt.start_by < now()", "false"),
+    Mutant("no idempotency on finish", f"{ISSUES}/finishing.py",
+           "if attempt.finish_digest == digest and", "if False and"),
+    Mutant("finish before its log is complete", f"{ISSUES}/finishing.py",
+           "AND attempt.next_seq >= :next_seq", "", ("tests/issues/test_model.py", *_TABLE)),
+    Mutant("release burns a retry", f"{ISSUES}/lifecycle.py",
+           "CASE WHEN :verdict = 'give_back' AND decided.burned THEN 1 ELSE 0 END", "0"),
+    Mutant("attempts without a maximum", f"{ISSUES}/lifecycle.py",
+           "AND issue.attempt_count >= issue.max_attempts THEN 'failed'", "AND false THEN 'failed'"),
+    Mutant("cancel is forgotten", f"{ISSUES}/lifecycle.py",
+           "WHEN attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'\n            WHEN :verdict = 'merge'",
+           "WHEN :verdict = 'merge'"),
+    Mutant("a new boot keeps the old work", "app/domain/nodes/registering.py",
+           "node.boot_id != machine.boot_id", "False"),
+    Mutant("heartbeats may forget attempts", "app/domain/nodes/heartbeat.py",
+           "_LEFT_OUT_UNTIL_LOST = 2", "_LEFT_OUT_UNTIL_LOST = 10_000"),
+    Mutant("usage of an attempt that is over", f"{ISSUES}/attempts.py",
+           "if row is None or not await lifecycle.is_open(session, attempt_id):", "if row is None:"),
+    Mutant("answer before commit", "app/db/engine.py",
+           '"lock_timeout": "5s",', '"lock_timeout": "5s", "synchronous_commit": "off",', _OUTAGE),
+    Mutant("nodes share the operators' connections", "app/deps.py",
+           "async with db.reserved.begin() as session:", "async with db.sessions.begin() as session:", _OUTAGE),
+    Mutant("nobody notices a frozen database", "app/db/outage.py",
+           "_MISSED_UNTIL_AWAY = 2", "_MISSED_UNTIL_AWAY = 10**9", _OUTAGE),
+]  # fmt: skip
+
+
+def copy_of_tree(to: Path) -> None:
+    for name in _COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, to / name)
+
+
+def mutate(tree: Path, mutant: Mutant) -> None:
+    path = tree / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        sys.exit(f"mutant {mutant.name!r} applies {text.count(mutant.old)} times to {mutant.file}: mend it")
+    path.write_text(text.replace(mutant.old, mutant.new))
+
+
+def caught_by(tree: Path, mutant: Mutant) -> str | None:
+    """The first test that fails, or None when the mutant survives all of them."""
+    environ = {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    words = ["-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", f"--basetemp={tree / 'pytest'}"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, *mutant.tests],
+        cwd=tree, env=environ, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if run.returncode and not failed:
+        sys.exit(run.stdout + run.stderr)
+    return failed[0].partition("::")[2].partition(" - ")[0] if failed else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="Only mutants whose name holds this.")
+    asked = parser.parse_args()
+    survived = 0
+    print(f"{'mutant':46} {'s':>4}  caught by")
+    for mutant in (each for each in MUTANTS if asked.only in each.name):
+        with tempfile.TemporaryDirectory(prefix="nodeyard-mutant-", ignore_cleanup_errors=True) as name:
+            tree = Path(name)
+            tree.chmod(0o755)
+            copy_of_tree(tree)
+            mutate(tree, mutant)
+            started = time.monotonic()
+            test = caught_by(tree, mutant)
+            survived += test is None
+            print(f"{mutant.name:46} {time.monotonic() - started:4.0f}  {test or 'SURVIVED'}", flush=True)
+    print(f"{survived} survived" if survived else "all caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
