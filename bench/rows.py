@@ -267,9 +267,9 @@ GROUPS: dict[str, Callable[[Ground, Effort], Iterator[Row]]] = {
     "logs": logs,
     "cycles": cycles,
     "wake-ups": wake_ups,
+    "fleets": fleets,
     "depth": depth,
     "snapshot": snapshot,
-    "fleets": fleets,
 }
 
 

@@ -92,7 +92,7 @@ FROM unnest($1::bytea[], $2::uuid[]) WITH ORDINALITY AS who (token_hash, claim_i
 JOIN node ON node.token_hash = who.token_hash
 """
 _MATCHES = f"""{LANES}
-SELECT demand.lane, demand.requires, demand.tool, demand.project_id, demand.repository_id,
+SELECT demand.lane, demand.rank AS head, demand.requires, demand.tool, demand.project_id, demand.repository_id,
     project.max_running AS project_cap, repository.max_running AS repository_cap,
     array_agg(who.n) FILTER (WHERE {ELIGIBLE}) AS takers,
     array_agg(credential.id) FILTER (WHERE {ELIGIBLE}) AS credentials
@@ -102,15 +102,17 @@ LEFT JOIN repository ON repository.id = demand.repository_id
 CROSS JOIN unnest($1::uuid[]) WITH ORDINALITY AS who (id, n)
 JOIN node ON node.id = who.id
 CROSS JOIN LATERAL ({CREDENTIAL}) AS credential
-GROUP BY demand.lane, demand.requires, demand.tool, demand.project_id, demand.repository_id, project.id, repository.id
+GROUP BY demand.lane, demand.rank, demand.requires, demand.tool, demand.project_id, demand.repository_id,
+    project.id, repository.id
 """
 # A materialized CTE and a join to it: as a subquery PostgreSQL may run it more than once and claim more than asked.
-# How many to take from which lane is read first, so that no row is locked that another server could have.
+# How many to take from which lane is read first, so that no row is locked that another server could have. Each scan
+# starts at the head that was found last, and so not again with what was claimed and no vacuum could remove yet.
 TAKE = f"""
 WITH wanted AS MATERIALIZED (
-    SELECT best.lane, count(*) AS n FROM (
-        SELECT head.lane FROM unnest($1::bigint[]) AS mine (lane) CROSS JOIN LATERAL (
-            SELECT lane, rank, id FROM issue WHERE {READY} AND lane = mine.lane
+    SELECT best.lane, max(best.rank) AS head, count(*) AS n FROM (
+        SELECT head.* FROM unnest($1::bigint[], $3::float8[]) AS mine (lane, head) CROSS JOIN LATERAL (
+            SELECT lane, rank, id FROM issue WHERE {READY} AND lane = mine.lane AND rank <= mine.head
             ORDER BY rank DESC, id LIMIT cardinality($2::uuid[])) AS head
         ORDER BY head.rank DESC, head.id LIMIT cardinality($2::uuid[])) AS best
     GROUP BY best.lane
@@ -118,7 +120,7 @@ WITH wanted AS MATERIALIZED (
     SELECT head.*, row_number() OVER (ORDER BY head.rank DESC, head.id) AS slot
     FROM wanted CROSS JOIN LATERAL (
         SELECT id, rank, repository_id, project_id, prompt_id, owner_id FROM issue
-        WHERE {READY} AND lane = wanted.lane
+        WHERE {READY} AND lane = wanted.lane AND rank <= wanted.head
         ORDER BY rank DESC, id LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head
 )
 UPDATE issue SET status = 'processing', attempt_count = attempt_count + 1, last_number = last_number + 1,
@@ -200,11 +202,12 @@ def _given(node: asyncpg.Record, given: Sequence[str], unserved: Sequence[Demand
 class _Lanes:
     demands: dict[int, Demand]
     limits: dict[int, caps.Limits]
+    heads: dict[int, float]
     exhausted: set[int]
 
 
 async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes:
-    lanes = _Lanes({}, {}, set())
+    lanes = _Lanes({}, {}, {}, set())
     if not asks:
         return lanes
     kinds = list({id(ask.kind): ask.kind for ask in asks}.values())
@@ -212,6 +215,7 @@ async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes
         lane = row["lane"]
         lanes.demands[lane] = Demand(frozenset(row["requires"]), row["tool"])
         lanes.limits[lane] = caps.Limits.of(row)
+        lanes.heads[lane] = row["head"]
         takers: list[int] = row["takers"] or []
         for n, credential in zip(takers, row["credentials"] or [], strict=True):
             kinds[n - 1].lanes[lane] = credential
@@ -243,7 +247,7 @@ async def _take(
     connection: asyncpg.Connection, settings: Settings, lanes: _Lanes, mine: list[int], slots: Sequence[_Ask]
 ) -> int | None:
     """One issue for each slot, as far as there are any. Returns the lane of the last one."""
-    rows = await connection.fetch(TAKE, mine, [ask.node["id"] for ask in slots])
+    rows = await connection.fetch(TAKE, mine, [ask.node["id"] for ask in slots], [lanes.heads[each] for each in mine])
     if len(rows) < len(slots):
         lanes.exhausted.update(mine)
     if not rows:

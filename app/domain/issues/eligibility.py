@@ -10,11 +10,11 @@ READY = "status = 'pending' AND NOT deferred"
 # A loose index scan over ix_issue_ready: as many steps as there are lanes, however many issues wait in each.
 LANES = f"""
 WITH RECURSIVE lane AS (
-    (SELECT lane, owner_id, project_id, repository_id, tool, requires FROM issue
+    (SELECT lane, rank, owner_id, project_id, repository_id, tool, requires FROM issue
      WHERE {READY} ORDER BY lane, rank DESC, id LIMIT 1)
     UNION ALL
     SELECT next.* FROM lane CROSS JOIN LATERAL (
-        SELECT lane, owner_id, project_id, repository_id, tool, requires FROM issue
+        SELECT lane, rank, owner_id, project_id, repository_id, tool, requires FROM issue
         WHERE {READY} AND lane > lane.lane ORDER BY lane, rank DESC, id LIMIT 1
     ) AS next
 )
