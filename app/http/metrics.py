@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.http.problems import is_database_away
 from app.metering import Meter
 
-_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_CONTENT_TYPE = "text/plain; version=0.0.4"
 _GAUGES = (
     ("nodeyard_issues", "Issues, pending ones being the depth of the queue.", "status",
      "SELECT what, sum(n) FROM issue_tally WHERE hour IS NULL GROUP BY what"),
@@ -20,7 +20,7 @@ _GAUGES = (
 )  # fmt: skip
 
 
-@get("/metrics", tags=["server"], operation_id="metrics", opt={"public": True})
+@get("/metrics", media_type=_CONTENT_TYPE, tags=["server"], operation_id="metrics", opt={"public": True})
 async def metrics(state: State) -> Response[bytes]:
     """For Prometheus. The database being away shows as `nodeyard_database_up` 0, not as a failed scrape."""
     meter: Meter = state.meter
