@@ -40,6 +40,9 @@ chaos: $(READY) ## Break a real installation and count what is lost: make chaos 
 mutants: $(READY) ## Break the server's own rules and see that the tests notice
 	PYTHONPATH=tests $(BIN)/python -m chaos.mutants
 
+fuzz: $(READY) ## Send requests that nobody should send: make fuzz N=100000
+	NODEYARD_FUZZ_REQUESTS=$(or $(N),10000) $(BIN)/pytest tests/fuzz -q
+
 lint: $(READY) ## Format, lint, types, imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -90,4 +93,4 @@ lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web screenshots
+.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants fuzz check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web screenshots

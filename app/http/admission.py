@@ -11,7 +11,7 @@ from typing import Any
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.db.outage import Pulse
-from app.errors import AppError, TooManyRequests, Unavailable
+from app.errors import AppError, InvalidInput, TooManyRequests, Unavailable
 from app.http import problems
 from app.http.requests import header
 
@@ -89,6 +89,9 @@ class Admission:
             self._in_flight[node] += 1
         try:
             await next_app(scope, _in_time(scope, receive), call.send)
+        except AppError as error:
+            # Of the body, where it was read in front of Litestar.
+            await call.refuse(error)
         finally:
             self._calls.discard(call)
             if node:
@@ -123,7 +126,10 @@ def _in_time(scope: HTTPScope, receive: Receive) -> Receive:
                 message = await receive()
         except TimeoutError:
             raise BodyTooSlow from None
-        is_complete = message["type"] != "http.request" or not message.get("more_body", False)
+        if message["type"] != "http.request":
+            # Also what granian says of chunks that are none.
+            raise InvalidInput("The body ended before it was complete.")
+        is_complete = not message.get("more_body", False)
         return message
 
     return receive_in_time
