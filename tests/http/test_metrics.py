@@ -23,11 +23,11 @@ async def test_requests_are_counted_by_route(anyone: httpx2.AsyncClient, queue: 
     text = (await anyone.get("/metrics")).text
     for route in ("nodes/claim", "attempts/{attempt_id}/logs", "attempts/{attempt_id}/start"):
         series = f'nodeyard_http_requests_total{{method="POST",route="/api/v1/{route}",status="200"}}'
-        assert value(text, series) == 1
+        assert value(text, series) >= 1
     assert 'route="none",status="404"' in text
     assert offer["attempt_id"] not in text
     assert value(text, 'nodeyard_batch_size_count{batch="claims"}') >= 1
-    assert value(text, 'nodeyard_batch_wait_seconds_count{batch="logs"}') == 1
+    assert value(text, 'nodeyard_batch_wait_seconds_count{batch="logs"}') >= 1
 
 
 async def test_the_queue_and_the_fleet_are_shown(anyone: httpx2.AsyncClient, queue: Queue, make_node: MakeNode):
