@@ -21,12 +21,13 @@ from app.settings import Settings
 REQUESTS = int(os.environ.get("NODEYARD_FUZZ_REQUESTS", "10000"))
 _AT_ONCE = 10
 _ANSWER_WITHIN_S = 15.0
-# What a refusal may write: a failed login or a wrong key is counted, and a token notes when it was used.
+# What a refusal may write: a failed login or a wrong key is counted, and a token notes when it was used. What time
+# alone changes: a pause ends.
 _ROWS = {
     "issue": "t", "attempt": "t", "attempt_usage": "t", "workflowlog": "t", "project": "t", "repository": "t",
     "prompt": "t", "credential": "t", "credentialnodelink": "t", "node_registration_key": "t", '"user"': "t",
     "access_token": "(t.id, t.user_id, t.token_hash, t.expires_at)",
-    "node": "(t.id, t.name, t.boot_id, t.token_hash, t.desired, t.tags, t.max_slots)",
+    "node": "(t.id, t.name, t.boot_id, t.token_hash, t.tags, t.max_slots)",
 }  # fmt: skip
 
 
