@@ -48,6 +48,9 @@ _UNREACHABLE: tuple[type[BaseException], ...] = (
 
 def is_database_away(problem: BaseException) -> bool:
     """Whether the database could not serve this just now, so that the same request may succeed a moment later."""
+    if isinstance(problem, ExceptionGroup):
+        # Litestar's, of a handler and of the clean-up after it.
+        return all(is_database_away(each) for each in problem.exceptions)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType]
     if isinstance(problem, DBAPIError):
         if problem.connection_invalidated:
             return True
