@@ -81,7 +81,9 @@ def bearer(request: AnyRequest) -> str | None:
 def client_address(request: AnyRequest, settings: Settings) -> str:
     """Who is at the other end; behind proxies of ours, whom the outermost of them saw."""
     address = request.client.host if request.client else "unknown"
-    named = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    # Some proxies add a header of their own behind the caller's, which are one list (RFC 9110, section 5.2).
+    told = ",".join(request.headers.getall("x-forwarded-for", []))
+    named = [part.strip() for part in told.split(",") if part.strip()]
     while named and _is_trusted(address, settings):
         address = named.pop()[:64]
     return address
