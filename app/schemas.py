@@ -56,6 +56,16 @@ class Page(Struct, Generic[Item]):
     total: int
 
 
+class UsageTotals(Struct):
+    """What was spent over all attempts and models; of more than one issue also on those deleted since."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+
+
 def moment(text: str | None, field: str) -> datetime | None:
     """The point in time that a filter names. Raises `InvalidInput` for one that no calendar has."""
     try:

@@ -6,15 +6,18 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db import spending
 from app.db.base import new_id
 from app.db.crud import add, get_or_404, given, lock_or_404, page, shaped, visible_to
 from app.db.doorbell import ring
+from app.db.models.derived import UsageTally
 from app.db.models.fleet import Credential, CredentialNodeLink, Node
 from app.deps import CurrentPaging, CurrentViewer, Secrets, Session
 from app.domain.audit.recording import record
 from app.domain.credentials import links, sealing
 from app.domain.credentials.schemas import (
     CredentialChange,
+    CredentialDetail,
     CredentialOut,
     CredentialPage,
     LinkedNode,
@@ -79,9 +82,12 @@ class CredentialController(Controller):
     @get("/{credential_id:uuid}")
     async def show_credential(
         self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID]
-    ) -> CredentialOut:
+    ) -> CredentialDetail:
         credential = await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
-        return (await with_nodes(session, [credential]))[0]
+        shown = shaped(credential, CredentialDetail)
+        shown.node_ids = (await links.nodes_of(session, [credential_id])).get(credential_id, [])
+        shown.usage = await spending.tallied(session, UsageTally.c.credential_id == credential_id)
+        return shown
 
     @patch("/{credential_id:uuid}")
     async def change_credential(

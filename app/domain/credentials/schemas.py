@@ -5,7 +5,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from app.protocol import CredentialCategory, Line255
-from app.schemas import Body, MaxRunning, Page
+from app.schemas import Body, MaxRunning, Page, UsageTotals
 
 Pat = Annotated[
     str,
@@ -38,6 +38,10 @@ class CredentialOut(Struct, kw_only=True):
     owner_id: UUID
     created_at: datetime
     updated_at: datetime
+
+
+class CredentialDetail(CredentialOut, kw_only=True):
+    usage: UsageTotals = field(default_factory=UsageTotals)
 
 
 class CredentialPage(Page[CredentialOut]): ...

@@ -3,6 +3,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from app.schemas import UsageTotals
+
 
 class IssueCounts(Struct):
     pending: int = 0
@@ -43,16 +45,6 @@ class Running(Struct):
     attempt_id: UUID
     started_at: datetime
     running_s: float
-
-
-class UsageTotals(Struct):
-    """What was spent, also on issues that were deleted since."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    cost_usd: float = 0.0
 
 
 class Stats(Struct):

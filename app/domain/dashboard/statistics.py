@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db import spending
 from app.db.crud import visible_to
 from app.db.models.accounts import User
 from app.db.models.catalogue import Project, Prompt, Repository
@@ -13,7 +14,7 @@ from app.db.models.derived import IssueTally, UsageTally
 from app.db.models.fleet import Credential, Node
 from app.db.models.work import Attempt, Issue
 from app.deps import Viewer
-from app.domain.dashboard.schemas import IssueCounts, NodeCounts, Running, Stats, Throughput, UsageTotals
+from app.domain.dashboard.schemas import IssueCounts, NodeCounts, Running, Stats, Throughput
 from app.protocol import Desired, NodeStatus
 
 IS_LIVE_ATTEMPT = text("attempt.status IN ('offered', 'running')")
@@ -28,7 +29,7 @@ async def collect(session: AsyncSession, viewer: Viewer) -> Stats:
         **{name: await _count(session, viewer, model) for name, model in _COUNTED.items()},
         throughput=await _throughput(session, viewer),
         running=await _running(session, viewer),
-        usage=await _usage(session, viewer),
+        usage=await spending.tallied(session, _mine(viewer, UsageTally)),
     )
 
 
@@ -135,10 +136,3 @@ async def _running(session: AsyncSession, viewer: Viewer) -> list[Running]:
         for issue_id, title, node_id, node_name, attempt_id, started_at, running_s in rows
         if started_at is not None
     ]
-
-
-async def _usage(session: AsyncSession, viewer: Viewer) -> UsageTotals:
-    names = UsageTotals.__struct_fields__
-    sums = (func.coalesce(func.sum(UsageTally.c[name]), 0) for name in names)
-    *tokens, cost = (await session.execute(select(*sums).where(_mine(viewer, UsageTally)))).one()
-    return UsageTotals(*(int(value) for value in tokens), cost_usd=float(cost))

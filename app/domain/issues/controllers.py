@@ -8,6 +8,7 @@ from litestar.status_codes import HTTP_200_OK
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db import spending
 from app.db.crud import get_or_404, given, lock_or_404, page, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.work import Attempt, Issue
@@ -21,6 +22,7 @@ from app.domain.issues.schemas import (
     AttemptPage,
     CreatedIssues,
     IssueChange,
+    IssueDetail,
     IssueOut,
     IssuePage,
     NewIssue,
@@ -67,8 +69,10 @@ class IssueController(Controller):
         return CreatedIssues([shaped(issue, IssueOut) for issue in created])
 
     @get("/{issue_id:uuid}")
-    async def show_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
-        return shaped(await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue)), IssueOut)
+    async def show_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueDetail:
+        shown = shaped(await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue)), IssueDetail)
+        shown.usage = await spending.of_issue(session, issue_id)
+        return shown
 
     @patch("/{issue_id:uuid}")
     async def change_issue(

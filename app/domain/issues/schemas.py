@@ -16,7 +16,7 @@ from app.protocol import (
     Tags,
     Text64K,
 )
-from app.schemas import Body, Page
+from app.schemas import Body, Page, UsageTotals
 
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.", examples=["2026-11-23T06:00:00Z"])]
 IssueNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -51,6 +51,10 @@ class IssueOut(Struct, kw_only=True):
     completed_at: datetime | None
     error_message: str | None
     result_branch: str | None
+
+
+class IssueDetail(IssueOut, kw_only=True):
+    usage: UsageTotals = field(default_factory=UsageTotals)
 
 
 class IssuePage(Page[IssueOut]): ...

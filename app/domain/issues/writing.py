@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import and_, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.crud import given, lock_or_404, visible_to
+from app.db import spending
+from app.db.crud import get_or_404, given, lock_or_404, visible_to
 from app.db.doorbell import ring
 from app.db.models.work import Issue
 from app.deps import Viewer
@@ -58,8 +59,11 @@ def _row(viewer: Viewer, settings: Settings, fields: dict[str, Any], created_at:
 
 async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issue_id: UUID, body: IssueChange) -> Issue:
     """Raises `InvalidInput` for a maximum that the attempts made leave no room under."""
-    issue = await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
     fields: dict[str, Any] = given(body)
+    if "project_id" in fields:
+        await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+        await spending.hold(session, issue_id)
+    issue = await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
     after = {name: fields.get(name, getattr(issue, name)) for name in ("repository_url", "repository_id")}
     if after["repository_url"] is not None and fields.keys() & after.keys():
         references.require_clonable(after, settings)
@@ -75,6 +79,8 @@ async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issu
     if "not_before" in fields:
         is_ahead = literal(fields["not_before"], Issue.not_before.type) > func.now()
         fields["deferred"] = and_(Issue.status == IssueStatus.PENDING, func.coalesce(is_ahead, False))
+    if fields.get("project_id", issue.project_id) != issue.project_id:
+        await spending.move(session, issue_id, issue.project_id, fields["project_id"])
     if fields:
         await session.execute(update(Issue).where(Issue.id == issue_id).values(**fields))
         await session.refresh(issue)

@@ -4,12 +4,14 @@ from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import or_, select
 
+from app.db import spending
 from app.db.crud import add, get_or_404, given, lock_or_404, page, patched, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.catalogue import Project
+from app.db.models.derived import UsageTally
 from app.deps import CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
-from app.domain.projects.schemas import NewProject, ProjectChange, ProjectOut, ProjectPage
+from app.domain.projects.schemas import NewProject, ProjectChange, ProjectDetail, ProjectOut, ProjectPage
 from app.schemas import FilterText
 
 
@@ -44,8 +46,10 @@ class ProjectController(Controller):
         return shaped(project, ProjectOut)
 
     @get("/{project_id:uuid}")
-    async def show_project(self, session: Session, viewer: CurrentViewer, project_id: FromPath[UUID]) -> ProjectOut:
-        return shaped(await get_or_404(session, Project, project_id, visible_to(viewer, Project)), ProjectOut)
+    async def show_project(self, session: Session, viewer: CurrentViewer, project_id: FromPath[UUID]) -> ProjectDetail:
+        shown = shaped(await get_or_404(session, Project, project_id, visible_to(viewer, Project)), ProjectDetail)
+        shown.usage = await spending.tallied(session, UsageTally.c.project_id == project_id)
+        return shown
 
     @patch("/{project_id:uuid}")
     async def change_project(

@@ -1,10 +1,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from app.protocol import Line255, Text500
-from app.schemas import Body, MaxRunning, Page
+from app.schemas import Body, MaxRunning, Page, UsageTotals
 
 
 class ProjectOut(Struct):
@@ -18,6 +18,10 @@ class ProjectOut(Struct):
     owner_id: UUID
     created_at: datetime
     updated_at: datetime
+
+
+class ProjectDetail(ProjectOut):
+    usage: UsageTotals = field(default_factory=UsageTotals)
 
 
 class ProjectPage(Page[ProjectOut]): ...
