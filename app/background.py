@@ -8,6 +8,7 @@ from typing import Self
 import structlog
 
 log = structlog.get_logger("nodeyard.background")
+_CANCEL_AGAIN_S = 0.2
 Tick = Callable[[], Awaitable[object]]
 
 
@@ -24,9 +25,12 @@ class Loops:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Once is not always enough: a wait whose event comes at that very moment may swallow a cancellation.
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
 async def _repeat(seconds: float, name: str, tick: Tick) -> None:

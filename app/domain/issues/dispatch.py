@@ -103,8 +103,10 @@ class Dispatch:
     async def run(self) -> None:
         """Serves those who wait until cancelled."""
         while True:
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the ring.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._rang.wait(), _BACKSTOP_S)
+                async with asyncio.timeout(_BACKSTOP_S):
+                    await self._rang.wait()
             self._rang.clear()
             self._round += 1
             try:
