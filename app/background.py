@@ -30,7 +30,7 @@ class Loops:
             for task in pending:
                 task.cancel()
             # Once is not always enough: a wait whose event comes at that very moment may swallow a cancellation.
-            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+            pending = (await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S))[1]
 
 
 async def _repeat(seconds: float, name: str, tick: Tick) -> None:
