@@ -24,6 +24,7 @@ from app.domain.issues.fleet import Fleet
 from app.domain.issues.log_append import Append
 from app.domain.nodes import registering
 from app.errors import AppError
+from app.metering import Meter
 from app.protocol import Finish, LogBatch, LogEntry, Register, StepStatus
 from app.settings import Settings
 from app.tokens import digest
@@ -339,7 +340,7 @@ class World:
         self.reached: Counter[str] = Counter()
 
     async def assembled(self) -> Fleet:
-        return fleet.assemble(self.db, self.settings, open_vault(self.settings))
+        return fleet.assemble(self.db, self.settings, open_vault(self.settings), Meter())
 
     async def empty(self) -> None:
         async with self.db.sessions.begin() as session:
