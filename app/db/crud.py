@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import ColumnElement, Select, func, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -34,6 +34,16 @@ class Sees(Protocol):
 def visible_to(viewer: Sees, model: type[Any]) -> ColumnElement[bool]:
     """The only filter of ownership: one's own rows, and everything for a superuser."""
     return true() if viewer.is_superuser else model.owner_id == viewer.id
+
+
+def equal(wanted: object | None, column: Key) -> ColumnElement[bool]:
+    """A filter that leaves everything in when nothing is `wanted`."""
+    return true() if wanted is None else column == wanted
+
+
+def matches(q: str | None, *columns: Key) -> ColumnElement[bool]:
+    """Whether one of `columns` holds `q` as it stands, in any case. Everything does when nothing is looked for."""
+    return true() if q is None else or_(*(column.icontains(q, autoescape=True) for column in columns))
 
 
 async def get_or_404(session: AsyncSession, model: type[Row], key: UUID, *where: ColumnElement[bool]) -> Row:
@@ -147,3 +157,8 @@ async def page(
         return Slice(rows, None, total)
     rows = rows[: paging.limit]
     return Slice(rows, paging.cursor_after([getattr(rows[-1], key.key) for key in keys]), total)
+
+
+async def newest(session: AsyncSession, paging: Paging, model: type[Any], *where: ColumnElement[bool]) -> Slice:
+    """One page of the rows that pass all of `where`, those created last first."""
+    return await page(session, select(model).where(*where), paging, [model.created_at, model.id])

@@ -5,9 +5,8 @@ from litestar import Controller, Response, delete, get, patch, post
 from litestar.datastructures import Cookie
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
-from sqlalchemy import func, or_, select
 
-from app.db.crud import get_or_404, given, page, shaped
+from app.db.crud import get_or_404, given, shaped
 from app.db.models.accounts import AccessToken, User
 from app.deps import (
     SESSION_COOKIE,
@@ -22,7 +21,7 @@ from app.deps import (
     is_encrypted,
     require_superuser,
 )
-from app.domain.accounts import login, tokens, users
+from app.domain.accounts import login, queries, tokens, users
 from app.domain.accounts.schemas import (
     LoggedIn,
     Login,
@@ -80,11 +79,7 @@ class AuthController(Controller):
     @get("/tokens")
     async def list_tokens(self, session: Session, viewer: CurrentViewer, paging: CurrentPaging) -> TokenPage:
         """The caller's own sessions and tokens, newest first."""
-        statement = select(AccessToken).where(
-            AccessToken.user_id == viewer.id,
-            or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
-        )
-        found = await page(session, statement, paging, [AccessToken.created_at, AccessToken.id])
+        found = await queries.list_tokens(session, viewer.id, paging)
         return found.as_page(TokenPage, lambda row: shaped(row, TokenOut))
 
     @post("/tokens")
@@ -120,16 +115,7 @@ class UserController(Controller):
     ) -> UserPage:
         """`q` looks into email and full name."""
         require_superuser(viewer)
-        statement = select(User)
-        if is_active is not None:
-            statement = statement.where(User.is_active == is_active)
-        if is_superuser is not None:
-            statement = statement.where(User.is_superuser == is_superuser)
-        if q is not None:
-            statement = statement.where(
-                or_(User.email.icontains(q, autoescape=True), User.full_name.icontains(q, autoescape=True))
-            )
-        found = await page(session, statement, paging, [User.created_at, User.id])
+        found = await queries.list_users(session, paging, is_active=is_active, is_superuser=is_superuser, q=q)
         return found.as_page(UserPage, lambda row: shaped(row, UserOut))
 
     @post()

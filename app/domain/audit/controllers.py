@@ -2,11 +2,10 @@ from uuid import UUID
 
 from litestar import Controller, get
 from litestar.params import FromQuery
-from sqlalchemy import select
 
-from app.db.crud import page, shaped
-from app.db.models.accounts import AuditEvent
+from app.db.crud import shaped
 from app.deps import CurrentPaging, CurrentViewer, Session, require_superuser
+from app.domain.audit import queries
 from app.domain.audit.schemas import AuditOut, AuditPage
 from app.schemas import FilterMoment, FilterText, moment
 
@@ -31,18 +30,14 @@ class AuditController(Controller):
     ) -> AuditPage:
         """Who did what to which object, newest first. `until` is exclusive."""
         require_superuser(viewer)
-        statement = select(AuditEvent)
-        for column, wanted in (
-            (AuditEvent.actor_id, actor_id),
-            (AuditEvent.action, action),
-            (AuditEvent.object_type, object_type),
-            (AuditEvent.object_id, object_id),
-        ):
-            if wanted is not None:
-                statement = statement.where(column == wanted)
-        if since is not None:
-            statement = statement.where(AuditEvent.at >= moment(since, "since"))
-        if until is not None:
-            statement = statement.where(AuditEvent.at < moment(until, "until"))
-        found = await page(session, statement, paging, [AuditEvent.at, AuditEvent.id])
+        found = await queries.list_events(
+            session,
+            paging,
+            actor_id=actor_id,
+            action=action,
+            object_type=object_type,
+            object_id=object_id,
+            since=moment(since, "since"),
+            until=moment(until, "until"),
+        )
         return found.as_page(AuditPage, lambda row: shaped(row, AuditOut))

@@ -1,20 +1,17 @@
-from collections.abc import Sequence
 from uuid import UUID
 
 from litestar import Controller, delete, get, patch, post, put
 from litestar.params import FromPath, FromQuery, JSONBody
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import spending
 from app.db.base import new_id
-from app.db.crud import add, get_or_404, given, lock_or_404, page, shaped, visible_to
+from app.db.crud import add, get_or_404, given, lock_or_404, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.derived import UsageTally
-from app.db.models.fleet import Credential, CredentialNodeLink, Node
+from app.db.models.fleet import Credential, Node
 from app.deps import CurrentPaging, CurrentViewer, Secrets, Session
 from app.domain.audit.recording import record
-from app.domain.credentials import links, sealing
+from app.domain.credentials import links, queries, sealing
 from app.domain.credentials.schemas import (
     CredentialChange,
     CredentialDetail,
@@ -45,18 +42,10 @@ class CredentialController(Controller):
         q: FilterText = None,
     ) -> CredentialPage:
         """`q` looks into the title; `node_id` asks for those that the node may use."""
-        statement = select(Credential).where(visible_to(viewer, Credential))
-        if category is not None:
-            statement = statement.where(Credential.category == category)
-        if is_disabled is not None:
-            statement = statement.where(Credential.is_disabled == is_disabled)
-        if node_id is not None:
-            linked = select(CredentialNodeLink.credential_id).where(CredentialNodeLink.node_id == node_id)
-            statement = statement.where(Credential.id.in_(linked))
-        if q is not None:
-            statement = statement.where(Credential.title.icontains(q, autoescape=True))
-        found = await page(session, statement, paging, [Credential.created_at, Credential.id])
-        shown = {each.id: each for each in await with_nodes(session, found.rows)}
+        found = await queries.list_credentials(
+            session, viewer, paging, category=category, is_disabled=is_disabled, node_id=node_id, q=q
+        )
+        shown = {each.id: each for each in await queries.with_nodes(session, found.rows)}
         return found.as_page(CredentialPage, lambda row: shown[row.id])
 
     @post()
@@ -77,7 +66,7 @@ class CredentialController(Controller):
         await record(
             session, viewer, "credential.create", "credential", credential.id, title=data.title, category=data.category
         )
-        return (await with_nodes(session, [credential]))[0]
+        return (await queries.with_nodes(session, [credential]))[0]
 
     @get("/{credential_id:uuid}")
     async def show_credential(
@@ -112,7 +101,7 @@ class CredentialController(Controller):
         await session.refresh(credential)
         ring(session)
         await record(session, viewer, "credential.change", "credential", credential_id, fields=list(fields))
-        return (await with_nodes(session, [credential]))[0]
+        return (await queries.with_nodes(session, [credential]))[0]
 
     @delete("/{credential_id:uuid}")
     async def delete_credential(self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID]) -> None:
@@ -127,8 +116,7 @@ class CredentialController(Controller):
     ) -> LinkedNodePage:
         """The nodes that may use it."""
         await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
-        linked = select(CredentialNodeLink.node_id).where(CredentialNodeLink.credential_id == credential_id)
-        found = await page(session, select(Node).where(Node.id.in_(linked)), paging, [Node.created_at, Node.id])
+        found = await queries.list_nodes(session, credential_id, paging)
         return found.as_page(LinkedNodePage, lambda row: shaped(row, LinkedNode))
 
     @put("/{credential_id:uuid}/nodes/{node_id:uuid}", status_code=204)
@@ -151,11 +139,3 @@ class CredentialController(Controller):
             raise NotFound("The credential is not linked to this node.")
         ring(session)
         await record(session, viewer, "credential.unlink", "credential", credential_id, node_id=node_id)
-
-
-async def with_nodes(session: AsyncSession, rows: Sequence[Credential]) -> list[CredentialOut]:
-    nodes = await links.nodes_of(session, [row.id for row in rows])
-    shown = [shaped(row, CredentialOut) for row in rows]
-    for each in shown:
-        each.node_ids = nodes.get(each.id, [])
-    return shown

@@ -5,13 +5,12 @@ from litestar import Controller, delete, get, patch, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import spending
-from app.db.crud import get_or_404, given, lock_or_404, page, shaped, visible_to
+from app.db.crud import get_or_404, given, lock_or_404, shaped, visible_to
 from app.db.doorbell import ring
-from app.db.models.work import Attempt, Issue
+from app.db.models.work import Issue
 from app.deps import Config, CurrentPaging, CurrentViewer, Session, Viewer
 from app.domain.audit.recording import record
 from app.domain.issues import lifecycle, queries, writing
@@ -102,8 +101,7 @@ class IssueController(Controller):
     ) -> AttemptPage:
         """Oldest first."""
         await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
-        statement = select(Attempt).where(Attempt.issue_id == issue_id)
-        found = await page(session, statement, paging, [Attempt.number], descending=False)
+        found = await queries.list_attempts(session, issue_id, paging)
         shown = {attempt.id: attempt for attempt in await queries.with_usage(session, found.rows)}
         return found.as_page(AttemptPage, lambda row: shown[row.id])
 

@@ -29,6 +29,12 @@ async def list_issues(
     return await page(session, filters.statement(viewer, is_broad=is_broad), paging, keys, total=total)
 
 
+async def list_attempts(session: AsyncSession, issue_id: UUID, paging: Paging) -> Slice:
+    """Oldest first."""
+    statement = select(Attempt).where(Attempt.issue_id == issue_id)
+    return await page(session, statement, paging, [Attempt.number], descending=False)
+
+
 async def with_usage(session: AsyncSession, attempts: Sequence[Attempt]) -> list[AttemptOut]:
     shown = {attempt.id: shaped(attempt, AttemptOut) for attempt in attempts}
     statement = select(AttemptUsage).where(AttemptUsage.attempt_id.in_(shown)).order_by(AttemptUsage.model)

@@ -4,9 +4,8 @@ from uuid import UUID
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
-from sqlalchemy import any_, literal, or_, select
 
-from app.db.crud import get_or_404, given, page, patched
+from app.db.crud import get_or_404, given, patched
 from app.db.doorbell import ring
 from app.db.models.fleet import Node
 from app.deps import CurrentPaging, CurrentViewer, Secrets, Session, require_superuser
@@ -35,19 +34,7 @@ class NodeController(Controller):
         q: FilterText = None,
     ) -> NodePage:
         """The whole fleet, for every active person. `q` looks into name, address and description."""
-        statement = select(Node)
-        if status is not None:
-            statement = statement.where(Node.status == status)
-        if desired is not None:
-            statement = statement.where(Node.desired == desired)
-        if tag is not None:
-            statement = statement.where(literal(tag) == any_(Node.tags))
-        if tool is not None:
-            statement = statement.where(literal(tool) == any_(Node.tool_categories))
-        if q is not None:
-            columns = (Node.name, Node.ip, Node.description)
-            statement = statement.where(or_(*(column.icontains(q, autoescape=True) for column in columns)))
-        found = await page(session, statement, paging, [Node.created_at, Node.id])
+        found = await queries.list_nodes(session, paging, status=status, desired=desired, tag=tag, tool=tool, q=q)
         shown = {node.id: node for node in await queries.shown(session, found.rows)}
         return found.as_page(NodePage, lambda row: shown[row.id])
 

@@ -3,13 +3,36 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import any_, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.crud import shaped
+from app.db.crud import Paging, Slice, equal, matches, newest, shaped
 from app.db.models.fleet import Node
 from app.db.models.work import IS_LIVE, Attempt
 from app.domain.nodes.schemas import NodeOut
+from app.protocol import Desired, NodeStatus
+
+
+async def list_nodes(
+    session: AsyncSession,
+    paging: Paging,
+    *,
+    status: NodeStatus | None,
+    desired: Desired | None,
+    tag: str | None,
+    tool: str | None,
+    q: str | None,
+) -> Slice:
+    return await newest(
+        session,
+        paging,
+        Node,
+        equal(status, Node.status),
+        equal(desired, Node.desired),
+        true() if tag is None else literal(tag) == any_(Node.tags),
+        true() if tool is None else literal(tool) == any_(Node.tool_categories),
+        matches(q, Node.name, Node.ip, Node.description),
+    )
 
 
 async def shown(session: AsyncSession, nodes: Sequence[Node]) -> list[NodeOut]:

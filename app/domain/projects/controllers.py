@@ -2,15 +2,15 @@ from uuid import UUID
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
-from sqlalchemy import or_, select
 
 from app.db import spending
-from app.db.crud import add, get_or_404, given, lock_or_404, page, patched, shaped, visible_to
+from app.db.crud import add, get_or_404, given, lock_or_404, patched, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.catalogue import Project
 from app.db.models.derived import UsageTally
 from app.deps import CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
+from app.domain.projects import queries
 from app.domain.projects.schemas import NewProject, ProjectChange, ProjectDetail, ProjectOut, ProjectPage
 from app.schemas import FilterText
 
@@ -29,14 +29,7 @@ class ProjectController(Controller):
         q: FilterText = None,
     ) -> ProjectPage:
         """`q` looks into name and description."""
-        statement = select(Project).where(visible_to(viewer, Project))
-        if is_active is not None:
-            statement = statement.where(Project.is_active == is_active)
-        if q is not None:
-            statement = statement.where(
-                or_(Project.name.icontains(q, autoescape=True), Project.description.icontains(q, autoescape=True))
-            )
-        found = await page(session, statement, paging, [Project.created_at, Project.id])
+        found = await queries.list_projects(session, viewer, paging, is_active=is_active, q=q)
         return found.as_page(ProjectPage, lambda row: shaped(row, ProjectOut))
 
     @post()

@@ -3,12 +3,12 @@ from uuid import UUID
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
-from sqlalchemy import or_, select
 
-from app.db.crud import add, get_or_404, given, lock_or_404, page, patched, shaped, visible_to
+from app.db.crud import add, get_or_404, given, lock_or_404, patched, shaped, visible_to
 from app.db.models.catalogue import Prompt
 from app.deps import CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
+from app.domain.prompts import queries
 from app.domain.prompts.defaults import clear_default
 from app.domain.prompts.preview import preview
 from app.domain.prompts.rendering import check
@@ -30,14 +30,7 @@ class PromptController(Controller):
         q: FilterText = None,
     ) -> PromptPage:
         """`q` looks into name and description."""
-        statement = select(Prompt).where(visible_to(viewer, Prompt))
-        if is_default is not None:
-            statement = statement.where(Prompt.is_default == is_default)
-        if q is not None:
-            statement = statement.where(
-                or_(Prompt.name.icontains(q, autoescape=True), Prompt.description.icontains(q, autoescape=True))
-            )
-        found = await page(session, statement, paging, [Prompt.created_at, Prompt.id])
+        found = await queries.list_prompts(session, viewer, paging, is_default=is_default, q=q)
         return found.as_page(PromptPage, lambda row: shaped(row, PromptOut))
 
     @post()

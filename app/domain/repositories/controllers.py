@@ -2,13 +2,13 @@ from uuid import UUID
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody
-from sqlalchemy import or_, select
 
-from app.db.crud import add, get_or_404, given, lock_or_404, page, patched, shaped, visible_to
+from app.db.crud import add, get_or_404, given, lock_or_404, patched, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.catalogue import Repository
 from app.deps import Config, CurrentPaging, CurrentViewer, Session
 from app.domain.audit.recording import record
+from app.domain.repositories import queries
 from app.domain.repositories.schemas import NewRepository, RepositoryChange, RepositoryOut, RepositoryPage
 from app.domain.repositories.urls import require_allowed
 from app.schemas import FilterText
@@ -28,14 +28,7 @@ class RepositoryController(Controller):
         q: FilterText = None,
     ) -> RepositoryPage:
         """`q` looks into name and URL."""
-        statement = select(Repository).where(visible_to(viewer, Repository))
-        if is_public is not None:
-            statement = statement.where(Repository.is_public == is_public)
-        if q is not None:
-            statement = statement.where(
-                or_(Repository.name.icontains(q, autoescape=True), Repository.url.icontains(q, autoescape=True))
-            )
-        found = await page(session, statement, paging, [Repository.created_at, Repository.id])
+        found = await queries.list_repositories(session, viewer, paging, is_public=is_public, q=q)
         return found.as_page(RepositoryPage, lambda row: shaped(row, RepositoryOut))
 
     @post()

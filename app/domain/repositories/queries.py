@@ -1,0 +1,18 @@
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.crud import Paging, Slice, equal, matches, newest, visible_to
+from app.db.models.catalogue import Repository
+from app.deps import Viewer
+
+
+async def list_repositories(
+    session: AsyncSession, viewer: Viewer, paging: Paging, *, is_public: bool | None, q: str | None
+) -> Slice:
+    return await newest(
+        session,
+        paging,
+        Repository,
+        visible_to(viewer, Repository),
+        equal(is_public, Repository.is_public),
+        matches(q, Repository.name, Repository.url),
+    )
