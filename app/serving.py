@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import asyncpg
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
-from granian.server import Server
+from granian.server.mp import MPServer, WorkerProcess
 from litestar import Litestar
 from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,10 +27,13 @@ from app.db import embedded, migrate
 from app.db.engine import open_database
 from app.settings import Settings, SettingsError
 
-STOP_WITHIN_S = 5
+STOP_WITHIN_S = 4
+"""Then a worker has one second more until it is killed."""
+_LOOK_EVERY_S = 0.01
 _BACKPRESSURE = 100_000
 """Connections a worker takes at once: each waiting node holds one for its long poll."""
 _PR_SET_PDEATHSIG = 1
+_PORT_FREE_WITHIN_S = 5
 
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
@@ -43,7 +46,7 @@ def _serve(settings: Settings) -> None:
     _wait_for_port(settings)
     multiprocessing.set_start_method("fork", force=True)
     with _shared_metrics(settings):
-        Server(
+        PatientServer(
             "app.asgi:create_app",
             address=settings.host,
             port=settings.port,
@@ -52,10 +55,32 @@ def _serve(settings: Settings) -> None:
             websockets=False,
             backlog=4096,
             backpressure=_BACKPRESSURE,
-            workers_kill_timeout=STOP_WITHIN_S,
+            workers_kill_timeout=1,
             log_enabled=True,
             http1_settings=HTTP1Settings(header_read_timeout=10_000),
         ).serve(target_loader=lambda *_: _worker(settings), wrap_loader=False)
+
+
+class PatientServer(MPServer):
+    """Waits for its workers before granian does, whose own wait takes one that has ended for one that refuses to.
+
+    A thread of granian waits for each worker too, and of two that wait for a process only one is told of its end. When
+    it was the thread, which on a busy machine says so a moment later, granian logged a refusal and killed a process id
+    that was no longer ours.
+    """
+
+    def _stop_workers(self) -> None:
+        workers: list[WorkerProcess] = self.wrks  # pyright: ignore[reportUnknownMemberType]
+        for worker in workers:
+            worker.terminate()
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while any(_runs(worker) for worker in workers) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+        super()._stop_workers()
+
+
+def _runs(worker: WorkerProcess) -> bool:
+    return bool(worker.is_alive())  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
 @contextmanager
@@ -124,7 +149,7 @@ def _settle_garbage_collector() -> None:
 
 def _wait_for_port(settings: Settings) -> None:
     """A server that was killed leaves its port within a moment. Raises `SettingsError` when another program has it."""
-    deadline = time.monotonic() + STOP_WITHIN_S
+    deadline = time.monotonic() + _PORT_FREE_WITHIN_S
     while True:
         with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -96,7 +96,9 @@ class Membership:
         while True:
             body = Heartbeat(self._state.boot_id, free_slots(), list(held()), self.disk_free_bytes())
             try:
-                answer = await asyncio.wait_for(self._client.heartbeat(body), self._interval_s)
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the answer.
+                async with asyncio.timeout(self._interval_s):
+                    answer = await self._client.heartbeat(body)
             except StaleBoot:
                 raise
             except (Refused, Unreachable, TimeoutError) as problem:

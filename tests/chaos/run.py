@@ -31,6 +31,8 @@ FAST = {
     "NODEYARD_CANCEL_WITHIN_S": "3",
 }  # fmt: skip
 SETTLED_WITHIN_S = 120.0
+CLEAN, VACUOUS, VIOLATED = 0, 3, 4
+"""How the command ends. `VACUOUS`: nothing was wrong, but too little happened for the run to count."""
 _DISK = "160m"
 
 
@@ -201,7 +203,9 @@ def main() -> int:
     if verdicts:
         print(outcome.log)
     print(report(asked.seed, outcome, verdicts))
-    return 1 if verdicts else 0
+    if outcome.history.problems:
+        return VIOLATED
+    return VACUOUS if verdicts else CLEAN
 
 
 if __name__ == "__main__":

@@ -249,9 +249,6 @@ async def test_one_flooding_node_is_told_to_wait_and_others_are_not(caller: Call
     assert {status for status, *_ in answers} == {204, 429}
 
 
-# Now and then a worker with an open event stream is killed after five seconds instead of ending by itself: a bug to be
-# found, so this runs with `make chaos` and not in the gate, where it would fail at random.
-@pytest.mark.chaos
 async def test_sigterm_answers_polls_and_is_gone_within_five_seconds(caller: Caller, server: Server):
     body = {"claim_id": str(uuid4()), "boot_id": "boot", "max": 1}
     poll = asyncio.ensure_future(caller.send("POST", "/api/v1/nodes/claim?wait=60", body, caller.node))
