@@ -32,11 +32,36 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def libfaketime() -> Path | None:
+    """The library that moves a process's clock; None where it is not installed."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+class Clock:
+    """The time of day as the processes see it that are started with `environ`. Their monotonic clock runs on."""
+
+    def __init__(self, library: Path, file: Path) -> None:
+        self._file = file
+        self.environ = {
+            "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1",
+        }  # fmt: skip
+        self.move(0)
+
+    def move(self, seconds: int) -> None:
+        """`seconds` away from the true time, forwards or back."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.chmod(0o644)
+        new.rename(self._file)
+
+
 class Postgres:
     """A cluster in `folder`. Commits reach the operating system before they are acknowledged, not the disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.data = folder / "data"
+        self._environ = os.environ | (clock.environ if clock else {})
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/nodeyard"
         self._log = folder / "postgres.log"
@@ -71,7 +96,7 @@ class Postgres:
                 with self._log.open("ab") as log:
                     self._process = subprocess.Popen(
                         [_BINARIES / "postgres", "-D", self.data, *words],
-                        stdout=log, stderr=log, cwd="/", start_new_session=True, **self._as_user,
+                        stdout=log, stderr=log, cwd="/", start_new_session=True, env=self._environ, **self._as_user,
                     )  # fmt: skip
             if await self.answers():
                 return
@@ -154,26 +179,26 @@ class Server:
             "NODEYARD_ADMIN_PASSWORD": ADMIN[1], "NODEYARD_LOG_LEVEL": "warning", **environ,
         }  # fmt: skip
 
-    async def start(self, *, migrate: bool = False, wait: bool = True) -> None:
-        words = ["serve", "--migrate"] if migrate else ["serve"]
+    async def start(self, *, migrate: bool = False, within_s: float = 60) -> None:
+        """Until it listens. One that ends because the database is just then away is started again, as by systemd."""
+        deadline = time.monotonic() + within_s
+        while True:
+            if not self.is_running:
+                self._launch(["serve", "--migrate"] if migrate else ["serve"])
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The server did not start: {self.log.read_text()[-3000:]}")
+            await asyncio.sleep(0.1)
+
+    def _launch(self, words: list[str]) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app", *words],
                 stdout=log, stderr=log, cwd=ROOT, env=self._environ, start_new_session=True,
             )  # fmt: skip
-        if wait:
-            await self.until_open()
-
-    async def until_open(self, within_s: float = 60) -> None:
-        deadline = time.monotonic() + within_s
-        while True:
-            with suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                return
-            if not self.is_running or time.monotonic() > deadline:
-                raise TimeoutError(f"The server did not start: {self.log.read_text()[-3000:]}")
-            await asyncio.sleep(0.1)
 
     @property
     def is_running(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 import psutil
 from chaos.agents import Agent, World, pause
-from chaos.cluster import Postgres, Server, thaw
+from chaos.cluster import Clock, Postgres, Server, thaw
 from chaos.operators import Operator
 from chaos.proxy import Proxy, Weather
 
@@ -29,6 +29,8 @@ class Battlefield:
     back: Proxy
     ballast: Callable[[], Awaitable[None]] | None = None
     """Fills the disk for a moment; None where no small file system may be mounted."""
+    clock: Clock | None = None
+    """The database's; None where libfaketime is not installed."""
 
 
 class Nemesis:
@@ -47,6 +49,8 @@ class Nemesis:
         ]  # fmt: skip
         if field.ballast is not None:
             rarely.append(field.ballast)
+        if field.clock is not None:
+            rarely.append(self.move_clock)
         self._often, self._rarely = often, rarely
 
     async def rage(self, seconds: float) -> None:
@@ -140,6 +144,13 @@ class Nemesis:
 
     async def cut_database(self) -> None:
         self.field.back.cut_all()
+
+    async def move_clock(self) -> None:
+        """Past every lease, or before what was just written; and back after a moment."""
+        assert self.field.clock is not None
+        self.field.clock.move(self.dice.choice((-1, 1)) * self.dice.randint(2, 20))
+        await asyncio.sleep(1 + self.dice.random() * LEASE_S)
+        self.field.clock.move(0)
 
     async def idle_transaction(self) -> None:
         """Somebody's session that holds rows and does nothing."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import aiohttp
 from chaos.agents import Agent, World
 from chaos.checker import check
-from chaos.cluster import REGISTRATION_KEY, Postgres, Server
+from chaos.cluster import REGISTRATION_KEY, Clock, Postgres, Server, libfaketime
 from chaos.history import History
 from chaos.nemesis import LEASE_S, Battlefield, Nemesis
 from chaos.operators import Operator, Watcher
@@ -51,6 +51,8 @@ class Outcome:
     faults: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
     log: str = ""
+    skipped: list[str] = field(default_factory=list)
+    """Faults that cannot be made on this machine, and why."""
 
     def verdicts(self, wanted: Wanted) -> list[str]:
         """Everything that is wrong; empty for a clean run that counts."""
@@ -83,7 +85,15 @@ async def storm(seed: int, seconds: float, agents: int, servers: int = 2) -> Out
             await check(battle.operator, battle.world.history)
             log = "\n".join(_telling(server.log.read_text()) for server in battle.servers)
             losses = dict(battle.front.done + battle.back.done)
-            return Outcome(battle.world.history, dict(nemesis.done), losses, log)
+            return Outcome(battle.world.history, dict(nemesis.done), losses, log, _skipped(battle))
+
+
+def _skipped(battle: Battlefield) -> list[str]:
+    reasons = {
+        "disk full, since no file system may be mounted here": battle.ballast,
+        "clock moved, since libfaketime is not installed": battle.clock,
+    }
+    return [reason for reason, means in reasons.items() if means is None]
 
 
 def _telling(log: str) -> str:
@@ -113,7 +123,9 @@ async def _settle(battle: Battlefield) -> None:
 @asynccontextmanager
 async def _battlefield(folder: Path, dice: random.Random, agents: int, servers: int) -> AsyncGenerator[Battlefield]:
     with _small_disk(folder) as disk:
-        postgres = Postgres(disk or folder)
+        library = libfaketime()
+        clock = Clock(library, folder / "clock") if library else None
+        postgres = Postgres(disk or folder, clock)
         back = Proxy([postgres.port], random.Random(dice.random()))
         await back.open()
         url = f"postgresql://postgres@127.0.0.1:{back.port}/nodeyard"
@@ -130,7 +142,7 @@ async def _battlefield(folder: Path, dice: random.Random, agents: int, servers: 
                 await server.start(migrate=n == 0)
             await operator.prepare()
             ballast = None if disk is None else _filler(disk, dice)
-            yield Battlefield(world, crew, operator, postgres, fleet, front, back, ballast)
+            yield Battlefield(world, crew, operator, postgres, fleet, front, back, ballast, clock)
         finally:
             for agent in crew:
                 await agent.stop()
@@ -157,8 +169,6 @@ class _small_disk:  # noqa: N801 - Used as a with-statement's word.
             self._mounted = (
                 os.geteuid() == 0 and subprocess.run(words, capture_output=True, check=False).returncode == 0
             )
-        if not self._mounted:
-            print("disk full: skipped, no file system may be mounted here")
         return self._at if self._mounted else None
 
     def __exit__(self, *_: object) -> None:
@@ -187,6 +197,7 @@ def report(seed: int, outcome: Outcome, verdicts: list[str]) -> str:
         "  " + ", ".join(f"{name} {counts[name]}" for name in sorted(counts)),
         "  faults: " + ", ".join(f"{name} {n}" for name, n in sorted(outcome.faults.items())),
         "  proxies: " + ", ".join(f"{name} {n}" for name, n in sorted(outcome.losses.items())),
+        *(f"  skipped: {reason}" for reason in outcome.skipped),
         *(f"  - {verdict}" for verdict in verdicts[:40]),
     ]
     return "\n".join(lines)
