@@ -30,7 +30,8 @@ FAST = {
     "NODEYARD_HEARTBEAT_INTERVAL_S": "0.5", "NODEYARD_LEASE_S": str(LEASE_S), "NODEYARD_START_WITHIN_S": "2",
     "NODEYARD_CANCEL_WITHIN_S": "3",
 }  # fmt: skip
-SETTLED_WITHIN_S = 120.0
+SETTLED_WITHIN_S = 300.0 + 120.0
+"""The longest wait before an issue is tried again, and then the work."""
 CLEAN, VACUOUS, VIOLATED = 0, 3, 4
 """How the command ends. `VACUOUS`: nothing was wrong, but too little happened for the run to count."""
 _DISK = "160m"

@@ -4,7 +4,6 @@ import pytest
 from chaos.run import Wanted, report, storm
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_nothing_is_lost_in_a_short_storm(seed: int):
     outcome = await storm(seed, seconds=20, agents=24)
