@@ -1,7 +1,8 @@
 """Connections: one pool for operators' calls, one reserved for the fleet's, so that lists never starve heartbeats."""
 
+import asyncio
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ FLEET_PLANS = {
 }
 """The fleet's statements look a few rows up by their keys. Planned while a table was small, or by old statistics, they
 would read the whole table, and keep doing so after it has grown."""
+_GOODBYE_WITHIN_S = 1.0
 OPERATOR_CONNECTIONS = 8
 RESERVED_CONNECTIONS = 4
 FLEET_CONNECTIONS = 4
@@ -103,8 +105,10 @@ class Database:
     pulse: Pulse
 
     async def close(self) -> None:
-        await self.engine.dispose()
-        await self.reserved.kw["bind"].dispose()
+        # A frozen database answers no goodbye; what is left ends with the process.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_WITHIN_S):
+                await asyncio.gather(self.engine.dispose(), self.reserved.kw["bind"].dispose())
         # A pool's own close waits for every connection; a hung one must not hold the process.
         self.fleet.terminate()
 

@@ -107,7 +107,8 @@ class Nemesis:
         server = self.dice.choice(self.field.servers)
         took = await server.terminate()
         if took > 6:
-            self.field.world.history.problem(f"a server took {took:.1f} s to end after SIGTERM")
+            log = server.log.read_text()[-500:]
+            self.field.world.history.problem(f"a server took {took:.1f} s to end after SIGTERM: {log}")
         await server.start()
 
     async def stop_server(self) -> None:

@@ -260,3 +260,23 @@ async def test_sigterm_answers_polls_and_is_gone_within_five_seconds(caller: Cal
     stream.close()
     assert "refused to gracefully stop" not in server.log.read_text()
     await server.start()
+
+
+async def test_sigterm_while_the_database_is_frozen_is_obeyed_within_five_seconds(
+    caller: Caller, server: Server, postgres: Postgres
+):
+    lists = [caller.send("GET", "/api/v1/issues", None, caller.person) for _ in range(20)]
+    assert {status for status, *_ in await asyncio.gather(*lists)} == {200}
+    await caller.take_issue()
+    stopped = postgres.freeze()
+    try:
+        under_way = [asyncio.ensure_future(caller.send("GET", "/api/v1/nodes", None, caller.person)) for _ in range(3)]
+        await asyncio.sleep(0.2)
+        took = await server.terminate()
+        assert took < 5
+        assert "refused to gracefully stop" not in server.log.read_text()
+        for answer in await asyncio.gather(*under_way):
+            assert answer[0] == 503
+    finally:
+        thaw(stopped)
+    await server.start()
