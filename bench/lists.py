@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 import asyncpg
 import httpx2
 
+from app import logs
 from app.asgi import create_app
 from app.db import migrate
 from app.settings import Settings
@@ -73,6 +74,7 @@ async def main(url: str) -> None:
         admin_password=ADMIN[1],
         log_level="error",
     )
+    logs.configure(settings)
     app = create_app(settings)
     async with (
         app.lifespan(),

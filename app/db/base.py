@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from sqlalchemy import DateTime, MetaData, Text, Uuid, func
+from sqlalchemy import Computed, DateTime, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -44,3 +44,9 @@ RandomId = Annotated[UUID, mapped_column(primary_key=True, default=uuid4)]
 CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
 # clock_timestamp() and not now(): a statement may have waited for a lock since its transaction began.
 UpdatedAt = Annotated[datetime, mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())]
+
+
+def folded(*columns: str) -> Mapped[str]:
+    """What searches look into: these columns in lower case, kept by the database. Bytes are compared, which is fast."""
+    text = " || chr(10) || ".join(f"coalesce({column}, '')" for column in columns)
+    return mapped_column(Text(collation="C"), Computed(f"lower({text})", persisted=True), deferred=True)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct
-from sqlalchemy import ColumnElement, Select, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, TextClause, func, select, true, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -36,14 +36,15 @@ def visible_to(viewer: Sees, model: type[Any]) -> ColumnElement[bool]:
     return true() if viewer.is_superuser else model.owner_id == viewer.id
 
 
-def equal(wanted: object | None, column: Key) -> ColumnElement[bool]:
+def equal(wanted: object | None, column: ColumnElement[Any] | Key) -> ColumnElement[bool]:
     """A filter that leaves everything in when nothing is `wanted`."""
     return true() if wanted is None else column == wanted
 
 
-def matches(q: str | None, *columns: Key) -> ColumnElement[bool]:
-    """Whether one of `columns` holds `q` as it stands, in any case. Everything does when nothing is looked for."""
-    return true() if q is None else or_(*(column.icontains(q, autoescape=True) for column in columns))
+def matches(q: str | None, folded: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
+    """Whether a column made by `base.folded` holds `q` as it stands, in any case. Without `q` all do."""
+    # A subquery, so that `q` is folded once and not for every row.
+    return true() if q is None else func.strpos(folded, select(func.lower(q)).scalar_subquery()) > 0
 
 
 async def get_or_404(session: AsyncSession, model: type[Row], key: UUID, *where: ColumnElement[bool]) -> Row:
@@ -139,26 +140,50 @@ async def page(
     *,
     descending: bool = True,
     total: int | None = None,
+    parts: Sequence[ColumnElement[bool] | TextClause] = (),
 ) -> Slice:
     """One page of `statement`, which selects one entity, in the order of `keys` (the last of them unique).
 
     Reads one row more than asked for, which tells whether there is a next page. `total` is counted unless given.
+    `parts`: see `cut`.
     """
     if total is None:
         counted = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
         total = (await session.scalar(counted)) or 0
-    after = paging.after(keys)
-    if after is not None:
-        mark = tuple_(*after, types=[key.type for key in keys])
-        statement = statement.where(tuple_(*keys) < mark if descending else tuple_(*keys) > mark)
-    statement = statement.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(paging.limit + 1)
-    rows = (await session.scalars(statement)).all()
+    rows = (await session.scalars(cut(statement, paging, keys, descending=descending, parts=parts))).all()
     if len(rows) <= paging.limit:
         return Slice(rows, None, total)
     rows = rows[: paging.limit]
     return Slice(rows, paging.cursor_after([getattr(rows[-1], key.key) for key in keys]), total)
 
 
-async def newest(session: AsyncSession, paging: Paging, model: type[Any], *where: ColumnElement[bool]) -> Slice:
-    """One page of the rows that pass all of `where`, those created last first."""
-    return await page(session, select(model).where(*where), paging, [model.created_at, model.id])
+def cut(
+    statement: Select[Any],
+    paging: Paging,
+    keys: Sequence[Key],
+    *,
+    descending: bool = True,
+    parts: Sequence[ColumnElement[bool] | TextClause] = (),
+) -> Select[Any]:
+    """The rows of one page and one more.
+
+    `parts` say how the rows fall into kinds that have an index each: every kind then gives as many, in its index's
+    order, and the page is chosen among those.
+    """
+    after = paging.after(keys)
+    if after is not None:
+        mark = tuple_(*after, types=[key.type for key in keys])
+        statement = statement.where(tuple_(*keys) < mark if descending else tuple_(*keys) > mark)
+    order = [key.desc() if descending else key.asc() for key in keys]
+    if parts:
+        firsts = [statement.with_only_columns(keys[-1]).where(part).order_by(*order) for part in parts]
+        chosen = union_all(*(each.limit(paging.limit + 1) for each in firsts)).subquery()
+        statement = select(keys[-1].class_).where(keys[-1].in_(select(chosen.c[0])))
+    return statement.order_by(*order).limit(paging.limit + 1)
+
+
+async def newest(
+    session: AsyncSession, paging: Paging, model: type[Any], *where: ColumnElement[bool], total: int | None = None
+) -> Slice:
+    """One page of the rows that pass all of `where`, those created last first. `total` is counted unless given."""
+    return await page(session, select(model).where(*where), paging, [model.created_at, model.id], total=total)

@@ -16,7 +16,7 @@ _GAUGES = (
      "SELECT what, sum(n) FROM issue_tally WHERE hour IS NULL GROUP BY what"),
     ("nodeyard_attempts_live", "Attempts that nodes hold.", "status",
      "SELECT status, count(*) FROM attempt WHERE status IN ('offered', 'running') GROUP BY status"),
-    ("nodeyard_nodes", "Registered machines.", "status", "SELECT status, count(*) FROM node GROUP BY status"),
+    ("nodeyard_nodes", "Registered machines.", "status", "SELECT status, sum(n) FROM node_tally GROUP BY status"),
 )  # fmt: skip
 
 

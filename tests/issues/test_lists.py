@@ -94,3 +94,20 @@ async def test_a_patch_changes_the_given_fields_alone(admin):
     assert (changed["description"], changed["issue_number"], changed["title"]) == ("stays", None, "a")
     answer = await admin.patch(f"/api/v1/issues/{issue_id}", json={"status": "merged"})
     assert answer.status_code == 400
+
+
+async def test_by_priority_pages_run_through_every_status(admin):
+    for priority in (1, 2, 3):
+        waiting, ended = await create(admin, f"waits {priority}", f"ended {priority}", priority=priority)
+        await admin.post(f"/api/v1/issues/{ended}/cancel")
+        assert waiting
+    titles, cursor = [], ""
+    while cursor is not None:
+        answer = await admin.get(
+            "/api/v1/issues", params={"sort": "priority", "limit": 2, **({"cursor": cursor} if cursor else {})}
+        )
+        page = answer.json()
+        assert page["total"] == 6
+        titles += [issue["title"] for issue in page["items"]]
+        cursor = page["next_cursor"]
+    assert titles == ["ended 3", "waits 3", "ended 2", "waits 2", "ended 1", "waits 1"]

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, func, te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.base import Base, CreatedAt, Id, UpdatedAt
+from app.db.base import Base, CreatedAt, Id, UpdatedAt, folded
 
 
 class User(Base):
@@ -24,6 +24,7 @@ class User(Base):
     is_superuser: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    folded: Mapped[str | None] = folded("email", "full_name")
 
     __table_args__ = (
         Index("ix_user_email", "email", unique=True),

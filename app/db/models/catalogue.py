@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.base import Base, CreatedAt, Id, UpdatedAt
+from app.db.base import Base, CreatedAt, Id, UpdatedAt, folded
 
 
 class Project(Base):
@@ -21,6 +21,7 @@ class Project(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    folded: Mapped[str | None] = folded("name", "description")
 
     __table_args__ = (
         Index("ix_project_created_at_id", "created_at", "id"),
@@ -43,6 +44,7 @@ class Repository(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    folded: Mapped[str | None] = folded("name", "url")
 
     __table_args__ = (
         Index("ix_repository_created_at_id", "created_at", "id"),
@@ -64,6 +66,7 @@ class Prompt(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    folded: Mapped[str | None] = folded("name", "description")
 
     __table_args__ = (
         Index("ix_prompt_created_at_id", "created_at", "id"),

@@ -24,6 +24,15 @@ IssueTally = Table(
     comment="what: a status, or ended:completed and ended:failed with the hour in which it ended",
     postgresql_with=_COUNTERS,
 )
+NodeTally = Table(
+    "node_tally",
+    Base.metadata,
+    Column("owner_id", Uuid(), nullable=False),
+    Column("status", Text(), nullable=False),
+    Column("desired", Text(), nullable=False),
+    Column("n", BigInteger(), nullable=False),
+    postgresql_with=_COUNTERS,
+)
 UsageTally = Table(
     "usage_tally",
     Base.metadata,

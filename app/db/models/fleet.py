@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBina
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.base import Base, CreatedAt, Id, UpdatedAt
+from app.db.base import Base, CreatedAt, Id, UpdatedAt, folded
 
 
 class Node(Base):
@@ -41,6 +41,7 @@ class Node(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    folded: Mapped[str | None] = folded("name", "ip", "description")
 
     __table_args__ = (
         CheckConstraint("status IN ('online', 'offline')", name="status_known"),
@@ -51,6 +52,9 @@ class Node(Base):
         Index("uq_node_name_of_machine", "name", unique=True, postgresql_where=text("machine_id IS NOT NULL")),
         Index("ix_node_name", "name"),
         Index("ix_node_created_at_id", "created_at", "id"),
+        # A beat that changes neither is written in place all the same: what counts is whether the value changes.
+        Index("ix_node_status_created_at_id", "status", "created_at", "id"),
+        Index("ix_node_desired_created_at_id", "desired", "created_at", "id"),
         {"postgresql_with": {"fillfactor": 50}},
     )
 
@@ -94,6 +98,7 @@ class Credential(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    folded: Mapped[str | None] = folded("title")
 
     __table_args__ = (
         Index("ix_credential_created_at_id", "created_at", "id"),

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, CreatedAt, Id, RandomId, UpdatedAt
 
+IS_PENDING = text("status = 'pending'")
 IS_PROCESSING = text("status = 'processing'")
 IS_ENDED = text("status NOT IN ('pending', 'processing')")
 IS_READY = text("status = 'pending' AND NOT deferred")
@@ -89,16 +90,17 @@ class Issue(Base):
             "owner_id",
             "created_at",
             "id",
-            postgresql_where=text("status = 'pending'"),
+            postgresql_where=IS_PENDING,
         ),
         Index(
             "ix_issue_pending_priority_created_at_id",
             "priority",
             "created_at",
             "id",
-            postgresql_where=text("status = 'pending'"),
+            postgresql_where=IS_PENDING,
         ),
         Index("ix_issue_ended_status_created_at_id", "status", "created_at", "id", postgresql_where=IS_ENDED),
+        Index("ix_issue_ended_priority_created_at_id", "priority", "created_at", "id", postgresql_where=IS_ENDED),
         Index(
             "ix_issue_ended_owner_id_status_created_at_id",
             "owner_id",

@@ -16,7 +16,7 @@ async def list_users(
         User,
         equal(is_active, User.is_active),
         equal(is_superuser, User.is_superuser),
-        matches(q, User.email, User.full_name),
+        matches(q, User.folded),
     )
 
 

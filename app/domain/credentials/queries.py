@@ -31,7 +31,7 @@ async def list_credentials(
         equal(category, Credential.category),
         equal(is_disabled, Credential.is_disabled),
         true() if node_id is None else Credential.id.in_(linked),
-        matches(q, Credential.title),
+        matches(q, Credential.folded),
     )
 
 

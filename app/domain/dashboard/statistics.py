@@ -10,12 +10,12 @@ from app.db import spending
 from app.db.crud import visible_to
 from app.db.models.accounts import User
 from app.db.models.catalogue import Project, Prompt, Repository
-from app.db.models.derived import IssueTally, UsageTally
+from app.db.models.derived import IssueTally, NodeTally, UsageTally
 from app.db.models.fleet import Credential, Node
 from app.db.models.work import Attempt, Issue
 from app.deps import Viewer
 from app.domain.dashboard.schemas import IssueCounts, NodeCounts, Running, Stats, Throughput
-from app.protocol import Desired, NodeStatus
+from app.protocol import NodeStatus
 
 IS_LIVE_ATTEMPT = text("attempt.status IN ('offered', 'running')")
 HOURS = 24
@@ -76,21 +76,28 @@ async def _oldest_pending_age_s(session: AsyncSession, viewer: Viewer) -> float 
 
 
 async def _nodes(session: AsyncSession, viewer: Viewer) -> NodeCounts:
-    busy = select(Attempt.node_id).where(IS_LIVE_ATTEMPT, Attempt.node_id.is_not(None))
-    online = Node.status == NodeStatus.ONLINE
-    row = (
-        await session.execute(
-            select(
-                func.count().filter(online),
-                func.count().filter(Node.status == NodeStatus.OFFLINE),
-                func.count().filter(Node.desired == Desired.DRAINING),
-                func.count().filter(Node.desired == Desired.PAUSED),
-                func.count().filter(online, Node.id.in_(busy)),
-                func.count(),
-            ).where(visible_to(viewer, Node))
-        )
-    ).one()
-    return NodeCounts(*row)
+    tally = NodeTally.c
+    rows = await session.execute(
+        select(tally.status, tally.desired, func.sum(tally.n))
+        .where(_mine(viewer, NodeTally))
+        .group_by(tally.status, tally.desired)
+    )
+    counts = NodeCounts()
+    for status, desired, n in rows:
+        counts.total += int(n)
+        for name in {status, desired} & {"online", "offline", "draining", "paused"}:
+            setattr(counts, name, getattr(counts, name) + int(n))
+    counts.busy = await _busy(session, viewer)
+    return counts
+
+
+async def _busy(session: AsyncSession, viewer: Viewer) -> int:
+    holding = (
+        select(func.count(Attempt.node_id.distinct()))
+        .join(Node, Node.id == Attempt.node_id)
+        .where(IS_LIVE_ATTEMPT, Node.status == NodeStatus.ONLINE, visible_to(viewer, Node))
+    )
+    return await session.scalar(holding) or 0
 
 
 async def _count(session: AsyncSession, viewer: Viewer, model: type[Any]) -> int:

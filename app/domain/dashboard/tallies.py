@@ -14,6 +14,10 @@ _ADD_UP = {
         SELECT owner_id, what, hour, sum(n) FROM gone WHERE hour IS NULL OR hour > now() - interval '2 days'
         GROUP BY 1, 2, 3 HAVING sum(n) <> 0
     """,
+    "node_tally": """
+        WITH gone AS (DELETE FROM node_tally RETURNING *)
+        INSERT INTO node_tally SELECT owner_id, status, desired, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0
+    """,
     "usage_tally": """
         WITH gone AS (DELETE FROM usage_tally RETURNING *)
         INSERT INTO usage_tally

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import Paging, Slice, page, shaped
-from app.db.models.work import Attempt, AttemptUsage, Issue, WorkflowLog
+from app.db.models.work import IS_ENDED, IS_PENDING, IS_PROCESSING, Attempt, AttemptUsage, Issue, WorkflowLog
 from app.deps import Viewer
 from app.domain.issues.filters import IssueFilters
 from app.domain.issues.schemas import AttemptOut
@@ -16,6 +16,8 @@ from app.protocol import ModelUsage
 
 _BROAD = 2000
 """With so many hits the newest page is found soonest by walking from the newest issue on."""
+STAGES = (IS_PENDING, IS_PROCESSING, IS_ENDED)
+"""Each has an index by priority, or few rows. One index over all of them would cost every claim an entry."""
 Sort = Literal["created_at", "priority"]
 
 
@@ -26,7 +28,8 @@ async def list_issues(
     count = filters.count(viewer)
     total = None if count is None else await session.scalar(count)
     is_broad = total is not None and total > _BROAD
-    return await page(session, filters.statement(viewer, is_broad=is_broad), paging, keys, total=total)
+    parts = STAGES if sort == "priority" and not filters.status else ()
+    return await page(session, filters.statement(viewer, is_broad=is_broad), paging, keys, total=total, parts=parts)
 
 
 async def list_attempts(session: AsyncSession, issue_id: UUID, paging: Paging) -> Slice:

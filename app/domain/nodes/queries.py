@@ -7,6 +7,7 @@ from sqlalchemy import any_, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import Paging, Slice, equal, matches, newest, shaped
+from app.db.models.derived import NodeTally
 from app.db.models.fleet import Node
 from app.db.models.work import IS_LIVE, Attempt
 from app.domain.nodes.schemas import NodeOut
@@ -23,6 +24,7 @@ async def list_nodes(
     tool: str | None,
     q: str | None,
 ) -> Slice:
+    is_tallied = tag is None and tool is None and q is None
     return await newest(
         session,
         paging,
@@ -31,8 +33,17 @@ async def list_nodes(
         equal(desired, Node.desired),
         true() if tag is None else literal(tag) == any_(Node.tags),
         true() if tool is None else literal(tool) == any_(Node.tool_categories),
-        matches(q, Node.name, Node.ip, Node.description),
+        matches(q, Node.folded),
+        total=await _tallied(session, status, desired) if is_tallied else None,
     )
+
+
+async def _tallied(session: AsyncSession, status: NodeStatus | None, desired: Desired | None) -> int:
+    tally = NodeTally.c
+    found = select(func.coalesce(func.sum(tally.n), 0)).where(
+        equal(status, tally.status), equal(desired, tally.desired)
+    )
+    return int(await session.scalar(found) or 0)
 
 
 async def shown(session: AsyncSession, nodes: Sequence[Node]) -> list[NodeOut]:

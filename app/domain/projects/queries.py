@@ -14,5 +14,5 @@ async def list_projects(
         Project,
         visible_to(viewer, Project),
         equal(is_active, Project.is_active),
-        matches(q, Project.name, Project.description),
+        matches(q, Project.folded),
     )

@@ -14,5 +14,5 @@ async def list_prompts(
         Prompt,
         visible_to(viewer, Prompt),
         equal(is_default, Prompt.is_default),
-        matches(q, Prompt.name, Prompt.description),
+        matches(q, Prompt.folded),
     )

@@ -14,5 +14,5 @@ async def list_repositories(
         Repository,
         visible_to(viewer, Repository),
         equal(is_public, Repository.is_public),
-        matches(q, Repository.name, Repository.url),
+        matches(q, Repository.folded),
     )
