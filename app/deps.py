@@ -80,20 +80,36 @@ def bearer(request: AnyRequest) -> str | None:
 
 def client_address(request: AnyRequest, settings: Settings) -> str:
     """Who is at the other end; behind proxies of ours, whom the outermost of them saw."""
-    address = request.client.host if request.client else "unknown"
-    # Some proxies add a header of their own behind the caller's, which are one list (RFC 9110, section 5.2).
-    told = ",".join(request.headers.getall("x-forwarded-for", []))
-    named = [part.strip() for part in told.split(",") if part.strip()]
-    while named and _is_trusted(address, settings):
-        address = named.pop()[:64]
-    return address
+    return _way_here(request, settings)[0]
 
 
 def is_encrypted(request: AnyRequest, settings: Settings) -> bool:
     """Whether the person's browser speaks TLS, to us or to a proxy of ours."""
-    peer = request.client.host if request.client else "unknown"
-    told = request.headers.get("x-forwarded-proto") if _is_trusted(peer, settings) else None
-    return (told or request.scope["scheme"]) == "https"
+    proxies = _way_here(request, settings)[1]
+    told = _told(request, "x-forwarded-proto")
+    if not proxies or not told:
+        return request.scope["scheme"] == "https"
+    # What stands in front of our proxies' own entries anyone may have sent. A proxy that replaces the header leaves
+    # fewer entries than there are proxies.
+    return told[-min(proxies, len(told))].lower() == "https"
+
+
+def _way_here(request: AnyRequest, settings: Settings) -> tuple[str, int]:
+    """The address that the outermost of our proxies saw, and how many of ours the request came through."""
+    address = request.client.host if request.client else "unknown"
+    named = _told(request, "x-forwarded-for")
+    proxies = 0
+    while _is_trusted(address, settings):
+        proxies += 1
+        if not named:
+            break
+        address = named.pop()[:64]
+    return address, proxies
+
+
+def _told(request: AnyRequest, header: str) -> list[str]:
+    """Some proxies add a header of their own behind the caller's, which are one list (RFC 9110, section 5.2)."""
+    return [part.strip() for part in ",".join(request.headers.getall(header, [])).split(",") if part.strip()]
 
 
 def _is_trusted(address: str, settings: Settings) -> bool:

@@ -49,11 +49,33 @@ async def test_an_unreadable_address_of_a_proxy_is_kept_short(app: Litestar):
     assert await seen(app, "10.1.2.3", "x" * 500) == "x" * 64
 
 
-async def test_only_a_proxy_says_that_the_browser_speaks_tls(app: Litestar):
-    for peer, is_secure in (("10.1.2.3", True), ("192.0.2.9", False)):
-        transport = httpx2.ASGITransport(app=app, client=(peer, 4711))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
-            answer = await client.post(
-                LOGIN, json={"email": ADMIN[0], "password": ADMIN[1]}, headers={"X-Forwarded-Proto": "https"}
-            )
-        assert ("secure" in answer.headers["set-cookie"].lower()) is is_secure
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "told", "is_secure"),
+    [
+        ("10.1.2.3", [], ["https"], True),
+        ("10.1.2.3", [], ["HTTPS"], True),
+        ("10.1.2.3", [], [], False),
+        ("192.0.2.9", [], ["https"], False),
+        ("10.1.2.3", ["203.0.113.5"], ["https", "http"], False),
+        ("10.1.2.3", ["203.0.113.5"], ["https, http"], False),
+        ("10.1.2.3", ["203.0.113.5"], ["http", "https"], True),
+        ("10.1.2.3", ["203.0.113.5, 10.9.9.9"], ["https, http"], True),
+        ("10.1.2.3", ["203.0.113.5, 10.9.9.9"], ["https"], True),
+        ("10.1.2.3", ["203.0.113.5, 10.9.9.9"], ["https, http, http"], False),
+    ],
+    ids=[
+        *("proxy", "capitals", "silent proxy", "stranger", "forged, two headers", "forged, one header"),
+        *("forged downwards", "two proxies", "inner proxy replaces", "forged behind two proxies"),
+    ],
+)
+async def test_only_proxies_of_ours_say_that_the_browser_speaks_tls(
+    app: Litestar, peer: str, forwarded: list[str], told: list[str], *, is_secure: bool
+):
+    transport = httpx2.ASGITransport(app=app, client=(peer, 4711))
+    headers = [
+        *(("X-Forwarded-For", value) for value in forwarded),
+        *(("X-Forwarded-Proto", value) for value in told),
+    ]
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post(LOGIN, json={"email": ADMIN[0], "password": ADMIN[1]}, headers=headers)
+    assert ("secure" in answer.headers["set-cookie"].lower()) is is_secure
