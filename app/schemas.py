@@ -1,7 +1,7 @@
 """The shapes that every operators' call shares: bodies that refuse unknown fields, and the one page of a list."""
 
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated
 
 import msgspec
 from litestar.params import QueryParameter
@@ -9,8 +9,6 @@ from msgspec import Meta, Struct
 
 from app.errors import InvalidInput
 from app.protocol import Line255
-
-Item = TypeVar("Item")
 
 Email = Annotated[
     str,
@@ -48,10 +46,9 @@ class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True)
     """What a person sends. An unknown field is refused, so that a misspelt one is not silently dropped."""
 
 
-class Page(Struct, Generic[Item]):
-    """`next_cursor` is null at the end; `total` counts everything that the filters let through."""
+class Page(Struct, kw_only=True):
+    """Each list adds its `items`. `next_cursor` is null at the end; `total` counts all that the filters let through."""
 
-    items: list[Item]
     next_cursor: str | None
     total: int
 

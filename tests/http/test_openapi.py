@@ -56,6 +56,15 @@ def test_only_logging_in_is_open_to_strangers(operations):
     assert strangers == {"log_in"}
 
 
+def test_the_items_of_lists_have_names(described):
+    schemas = described.openapi_schema.to_schema()["components"]["schemas"]
+    pages = [name for name in schemas if name.endswith("Page")]
+    assert len(pages) > 10
+    for name in pages:
+        item = schemas[name]["properties"]["items"]["items"]
+        assert item["$ref"].rpartition("/")[2] in schemas, name
+
+
 def test_lists_share_one_shape(operations):
     for name, (_, _, operation) in operations.items():
         names = {parameter["name"] for parameter in operation.get("parameters", [])}

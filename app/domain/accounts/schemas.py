@@ -22,7 +22,8 @@ class UserOut(Struct):
     updated_at: datetime
 
 
-class UserPage(Page[UserOut]): ...
+class UserPage(Page):
+    items: list[UserOut]
 
 
 class NewUser(Body):
@@ -74,7 +75,8 @@ class TokenOut(Struct):
     last_used_at: datetime | None
 
 
-class TokenPage(Page[TokenOut]): ...
+class TokenPage(Page):
+    items: list[TokenOut]
 
 
 class NewToken(Body):

@@ -22,4 +22,5 @@ class AuditOut(Struct):
     detail: dict[str, Any]
 
 
-class AuditPage(Page[AuditOut]): ...
+class AuditPage(Page):
+    items: list[AuditOut]

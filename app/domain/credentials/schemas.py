@@ -44,7 +44,8 @@ class CredentialDetail(CredentialOut, kw_only=True):
     usage: UsageTotals = field(default_factory=UsageTotals)
 
 
-class CredentialPage(Page[CredentialOut]): ...
+class CredentialPage(Page):
+    items: list[CredentialOut]
 
 
 class NewCredential(Body):
@@ -73,4 +74,5 @@ class LinkedNode(Struct):
     status: str
 
 
-class LinkedNodePage(Page[LinkedNode]): ...
+class LinkedNodePage(Page):
+    items: list[LinkedNode]

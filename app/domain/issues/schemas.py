@@ -57,7 +57,8 @@ class IssueDetail(IssueOut, kw_only=True):
     usage: UsageTotals = field(default_factory=UsageTotals)
 
 
-class IssuePage(Page[IssueOut]): ...
+class IssuePage(Page):
+    items: list[IssueOut]
 
 
 class NewIssue(Body):
@@ -135,7 +136,8 @@ class AttemptOut(Struct, kw_only=True):
     finished_at: datetime | None
 
 
-class AttemptPage(Page[AttemptOut]): ...
+class AttemptPage(Page):
+    items: list[AttemptOut]
 
 
 class LogOut(Struct):
@@ -155,4 +157,5 @@ class LogOut(Struct):
     created_at: datetime
 
 
-class LogPage(Page[LogOut]): ...
+class LogPage(Page):
+    items: list[LogOut]

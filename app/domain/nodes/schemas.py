@@ -38,7 +38,8 @@ class NodeOut(Struct, kw_only=True):
     updated_at: datetime
 
 
-class NodePage(Page[NodeOut]): ...
+class NodePage(Page):
+    items: list[NodeOut]
 
 
 class NodeChange(Body):

@@ -24,7 +24,8 @@ class ProjectDetail(ProjectOut):
     usage: UsageTotals = field(default_factory=UsageTotals)
 
 
-class ProjectPage(Page[ProjectOut]): ...
+class ProjectPage(Page):
+    items: list[ProjectOut]
 
 
 class NewProject(Body):

@@ -33,7 +33,8 @@ class PromptOut(Struct):
     updated_at: datetime
 
 
-class PromptPage(Page[PromptOut]): ...
+class PromptPage(Page):
+    items: list[PromptOut]
 
 
 class NewPrompt(Body):

@@ -22,7 +22,8 @@ class RepositoryOut(Struct):
     updated_at: datetime
 
 
-class RepositoryPage(Page[RepositoryOut]): ...
+class RepositoryPage(Page):
+    items: list[RepositoryOut]
 
 
 class NewRepository(Body):
