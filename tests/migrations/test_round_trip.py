@@ -15,9 +15,7 @@ FIRST = "001_initial_schema"
 
 
 # A counter is the sum of its rows, however many they are.
-COUNTED = (
-    "(SELECT owner_id, status, desired, sum(n) AS n FROM node_tally GROUP BY 1, 2, 3 HAVING sum(n) <> 0)"
-)
+COUNTED = "(SELECT owner_id, status, desired, sum(n) AS n FROM node_tally GROUP BY 1, 2, 3 HAVING sum(n) <> 0)"
 
 
 async def contents(url: str) -> dict[str, list[dict[str, object]]]:
