@@ -91,6 +91,37 @@ class Batcher(Generic[Request, Answer]):
             _settle(future, answer)
 
 
+class HeldUp(Unavailable):
+    """Somebody else holds a row that the request needs."""
+
+    detail = "Somebody else is writing to the same object; send the request again."
+
+
+class ConsiderateBatcher(Generic[Request, Answer]):
+    """A batcher in which a request that has to wait for a row makes no other one wait.
+
+    `flush(requests, False)` waits for no row, and answers `HeldUp` for a request that would have to. Such requests are
+    gathered once more, for `flush(requests, True)`, which waits.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Request], bool], Awaitable[Sequence[Answer | AppError]]],
+        *,
+        at_once: int,
+        observe: Observe = ignore,
+    ) -> None:
+        self._swift = Batcher[Request, Answer](lambda all_: flush(all_, False), at_once=at_once, observe=observe)
+        self._patient = Batcher[Request, Answer](lambda all_: flush(all_, True), at_once=at_once, observe=observe)
+
+    async def submit(self, request: Request) -> Answer:
+        """As `Batcher.submit`."""
+        try:
+            return await self._swift.submit(request)
+        except HeldUp:
+            return await self._patient.submit(request)
+
+
 def _settle(future: "asyncio.Future[Answer]", answer: Answer | BaseException) -> None:
     if future.done():
         return

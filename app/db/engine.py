@@ -39,7 +39,7 @@ would read the whole table, and keep doing so after it has grown."""
 _GOODBYE_WITHIN_S = 1.0
 OPERATOR_CONNECTIONS = 8
 RESERVED_CONNECTIONS = 4
-FLEET_CONNECTIONS = 4
+FLEET_CONNECTIONS = 6
 
 _SSL_WORDS = {"sslmode", "ssl"}
 _ASYNCPG_WORDS = {"host", "port", "prepared_statement_cache_size", "statement_cache_size"}
@@ -160,6 +160,10 @@ class _FleetConnection(asyncpg.Connection):
     async def fetch(self, query: str, *args: object, **options: Any) -> list[asyncpg.Record]:
         with self._ended_when_confused():
             return await super().fetch(query, *args, **options)
+
+    async def copy_records_to_table(self, table_name: str, **options: Any) -> str:
+        with self._ended_when_confused():
+            return await super().copy_records_to_table(table_name, **options)
 
     @contextmanager
     def _ended_when_confused(self) -> Generator[None]:

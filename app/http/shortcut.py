@@ -28,10 +28,11 @@ from litestar.types import (
 from app.domain.issues import log_body, node_api
 from app.domain.issues.fleet import Fleet
 from app.domain.issues.log_append import Append
+from app.domain.issues.turns import End, Start
 from app.domain.nodes.roll_call import RollCall
 from app.errors import AppError
 from app.http import problems
-from app.protocol import BODY_MAX_BYTES, Claim, Heartbeat
+from app.protocol import BODY_MAX_BYTES, Claim, Finish, Heartbeat
 from app.tokens import Prefix, digest
 
 _BEARER = f"Bearer {Prefix.NODE}_".encode()
@@ -39,6 +40,7 @@ _WAIT = re.compile(rb"(?:wait=(\d{1,2}(?:\.\d{1,6})?))?")
 _ATTEMPTS = "/api/v1/attempts/"
 _ID_CHARS = 36
 _decode_claim = msgspec.json.Decoder(Claim).decode
+_decode_finish = msgspec.json.Decoder(Finish).decode
 _decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -79,8 +81,22 @@ def _heartbeat(app: Litestar, call: Call) -> Answer:
 
 def _logs(app: Litestar, call: Call) -> Answer:
     fleet: Fleet = app.state.fleet
-    attempt_id = _read(UUID, call.path[len(_ATTEMPTS) :][:_ID_CHARS])
-    return _encoded(fleet.logs.submit(Append(call.token_hash, attempt_id, log_body.read(call.body, call.encoding))))
+    append = Append(call.token_hash, _attempt_id(call), log_body.read(call.body, call.encoding))
+    return _encoded(fleet.logs.submit(append))
+
+
+def _start(app: Litestar, call: Call) -> Answer:
+    fleet: Fleet = app.state.fleet
+    return _encoded(fleet.turns.submit(Start(call.token_hash, _attempt_id(call))))
+
+
+def _finish(app: Litestar, call: Call) -> Answer:
+    fleet: Fleet = app.state.fleet
+    return _encoded(fleet.turns.submit(End(call.token_hash, _attempt_id(call), _read(_decode_finish, call.body))))
+
+
+def _attempt_id(call: Call) -> UUID:
+    return _read(UUID, call.path[len(_ATTEMPTS) :][:_ID_CHARS])
 
 
 Source = TypeVar("Source")
@@ -99,7 +115,7 @@ async def _encoded(answering: Coroutine[Any, Any, object]) -> bytes:
 
 
 _ACTS: dict[str, Act] = {"/api/v1/nodes/claim": _claim, "/api/v1/nodes/heartbeat": _heartbeat}
-_ACTS_OF_ATTEMPTS: dict[str, Act] = {"/logs": _logs}
+_ACTS_OF_ATTEMPTS: dict[str, Act] = {"/logs": _logs, "/start": _start, "/finish": _finish}
 
 
 def around(app: Litestar) -> ASGIApp:
@@ -150,13 +166,15 @@ def _template(path: str) -> str:
 
 
 def _plain_headers(scope: HTTPScope) -> tuple[bytes, str] | None:
-    """The hash of the node's token and the content encoding, of a bounded JSON body."""
+    """The hash of the node's token and the content encoding, of a bounded JSON body or of none."""
     headers = dict(scope["headers"])
     token = headers.get(b"authorization", b"")
-    length = headers.get(b"content-length", b"")
+    # Without either header there is no body (RFC 9112, section 6.3); HTTP/2 needs neither.
+    has_none = b"transfer-encoding" not in headers and scope["http_version"] != "2"
+    length = headers.get(b"content-length", b"0" if has_none else b"")
     if (
         token.startswith(_BEARER)
-        and headers.get(b"content-type") == b"application/json"
+        and (length == b"0" or headers.get(b"content-type") == b"application/json")
         and length.isdigit()
         and int(length) <= BODY_MAX_BYTES
     ):

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 ISSUES = "app/domain/issues"
 _COPIED = ("app", "tests", "migrations", "typings", "alembic.ini", "pyproject.toml", "README.md", "LICENSE")
 _TABLE = ("tests/issues/test_state_table.py", "tests/issues/test_faults.py", "tests/issues/test_logs.py")
+_TURNS = ("tests/issues/test_turns.py",)
 _OUTAGE = ("tests/staying_up",)
 
 
@@ -42,8 +43,7 @@ MUTANTS = [
     Mutant("adoption without the newest-attempt guard", f"{ISSUES}/lifecycle.py",
            "AND issue.last_number = attempt.number AND issue.status IN ('pending', 'failed')", ""),
     Mutant("start revives a lost attempt", f"{ISSUES}/lifecycle.py",
-           "WHERE id = :attempt_id AND node_id = :node_id AND status = 'offered'",
-           "WHERE id = :attempt_id AND node_id = :node_id AND status IN ('offered', 'lost')"),
+           "named.status = 'offered'", "named.status IN ('offered', 'lost')"),
     Mutant("no SKIP LOCKED", f"{ISSUES}/claim.py",
            "LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head", "LIMIT wanted.n FOR UPDATE) AS head"),
     Mutant("no lock on what is claimed", f"{ISSUES}/claim.py",
@@ -62,16 +62,26 @@ MUTANTS = [
            "if heard_for >= self._settings.lease:", "if True:"),
     Mutant("offers never lapse", f"{ISSUES}/sweeps.py", "attempt.start_by < now()", "false"),
     Mutant("no idempotency on finish", f"{ISSUES}/finishing.py",
-           "if attempt.finish_digest == digest and", "if False and"),
-    Mutant("finish before its log is complete", f"{ISSUES}/finishing.py",
-           "AND attempt.next_seq >= :next_seq", "", ("tests/issues/test_model.py", *_TABLE)),
+           'if attempt["finish_digest"] == _digest(report):', "if False:"),
+    Mutant("finish before its log is complete", f"{ISSUES}/lifecycle.py",
+           " AND attempt.next_seq >= ending.next_seq", "", ("tests/issues/test_model.py", *_TABLE)),
     Mutant("release burns a retry", f"{ISSUES}/lifecycle.py",
-           "CASE WHEN :verdict = 'give_back' AND decided.burned THEN 1 ELSE 0 END", "0"),
+           "CASE WHEN decided.verdict = 'give_back' AND burned THEN 1 ELSE 0 END", "0"),
     Mutant("attempts without a maximum", f"{ISSUES}/lifecycle.py",
            "AND issue.attempt_count >= issue.max_attempts THEN 'failed'", "AND false THEN 'failed'"),
+    Mutant("a secret in the reason of a release", f"{ISSUES}/finishing.py",
+           "report.reason and masker.mask(report.reason)", "report.reason", ("tests/issues/test_eligibility.py",)),
+    Mutant("only the first of two reports in a flush", f"{ISSUES}/turns.py",
+           "    while left:", "    if left:", _TURNS),
+    Mutant("a flush that ends attempts of other nodes", f"{ISSUES}/lifecycle.py",
+           " AND node.token_hash = ending.token_hash", "", _TURNS),
+    Mutant("a flush that waits for whoever holds a row", f"{ISSUES}/lifecycle.py",
+           'False: "SKIP LOCKED"', 'False: ""', _TURNS),
+    Mutant("a flush that fails as a whole", "app/db/batching.py",
+           "if len(batch) == 1 or is_unreachable(problem):", "if True:", _TURNS),
     Mutant("cancel is forgotten", f"{ISSUES}/lifecycle.py",
-           "WHEN attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'\n            WHEN :verdict = 'merge'",
-           "WHEN :verdict = 'merge'"),
+           "WHEN attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'\n            WHEN ending.verdict = 'merge'",
+           "WHEN ending.verdict = 'merge'"),
     Mutant("a new boot keeps the old work", "app/domain/nodes/registering.py",
            "node.boot_id != machine.boot_id", "False"),
     Mutant("heartbeats may forget attempts", "app/domain/nodes/heartbeat.py",

@@ -12,7 +12,7 @@ from speaking import MakeNode, NodeClient, Queue
 SHORT, LONG = "application/json", "application/json; charset=utf-8"
 CLAIM, BEAT = "/api/v1/nodes/claim", "/api/v1/nodes/heartbeat"
 ID = "0199d9a4-0000-7000-8000-000000000001"
-LOGS = f"/api/v1/attempts/{ID}/logs"
+LOGS, START, FINISH = (f"/api/v1/attempts/{ID}/{verb}" for verb in ("logs", "start", "finish"))
 NOBODY = "nyn_" + "0" * 49
 
 
@@ -59,25 +59,33 @@ def gist(answer: httpx2.Response) -> tuple[Any, ...]:
         (LOGS, {"first_seq": 0, "entries": []}, ""),
         (LOGS, {"first_seq": -1, "entries": []}, ""),
         (f"/api/v1/attempts/{'x' * 36}/logs", {"first_seq": 0, "entries": []}, ""),
+        (START, None, ""),
+        (START, {"of_tomorrow": True}, ""),
+        (f"/api/v1/attempts/{'x' * 36}/start", None, ""),
+        (FINISH, {"result": "succeeded", "next_seq": 0, "of_tomorrow": True}, ""),
+        (FINISH, {"result": "succeeded", "next_seq": -1}, ""),
+        (FINISH, {"result": "failed", "next_seq": 0, "failure_code": "boredom"}, ""),
+        (FINISH, {"result": "succeeded", "next_seq": 0, "branch": "-x"}, ""),
+        (FINISH, None, ""),
     ],
 )
 async def test_both_ways_answer_alike(node: NodeClient, path: str, body: object, query: str):
-    short, long = await both(node, path, json.dumps(body).encode(), query)
+    short, long = await both(node, path, b"" if body is None else json.dumps(body).encode(), query)
     assert gist(short) == gist(long)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"boot_id": "\\ud800"}', b"[" * 100_000, b" " * 2_000_000])
-@pytest.mark.parametrize("path", [CLAIM, BEAT])
+@pytest.mark.parametrize("path", [CLAIM, BEAT, FINISH])
 async def test_unreadable_bodies_are_refused_alike(node: NodeClient, path: str, body: bytes):
     short, long = await both(node, path, body)
     assert gist(short) == gist(long)
     assert short.status_code in {400, 413}
 
 
-@pytest.mark.parametrize("path", [CLAIM, BEAT, LOGS])
+@pytest.mark.parametrize("path", [CLAIM, BEAT, LOGS, START, FINISH])
 @pytest.mark.parametrize("token", ["", "Bearer", f"Bearer {NOBODY}", "Bearer nyu_x", f"bearer {NOBODY}", "Basic eDp5"])
 async def test_strangers_are_refused_alike(node: NodeClient, path: str, token: str):
-    body = {"claim_id": ID, "boot_id": "boot-1", "first_seq": 0, "entries": []}
+    body = {"claim_id": ID, "boot_id": "boot-1", "first_seq": 0, "entries": [], "result": "succeeded", "next_seq": 0}
     short, long = await both(node, path, json.dumps(body).encode(), Authorization=token)
     assert (short.status_code, short.json()["code"]) == (long.status_code, long.json()["code"]) == (401, "unauthorized")
     assert short.headers["www-authenticate"] == "Bearer"
@@ -101,6 +109,17 @@ async def test_log_batches_are_taken_alike(queue: Queue, node: NodeClient):
     assert (short.status_code, short.json()["code"], short.json()["next_seq"]) == (409, "log_gap", 1)
 
 
+async def test_turns_are_taken_alike(queue: Queue, node: NodeClient):
+    await queue.add()
+    path = f"/api/v1/attempts/{(await node.take())['attempt_id']}"
+    short, long = await both(node, f"{path}/start", b"")
+    assert gist(short) == gist(long) == (200, {"status": "running"}, ["application/json", None, None])
+    body = b'{"result":"succeeded","next_seq":0}'
+    short, long = await both(node, f"{path}/finish", body)
+    done = {"issue_status": "completed", "adopted": False}
+    assert gist(short) == gist(long) == (200, done, ["application/json", None, None])
+
+
 async def test_a_clients_request_id_is_kept(node: NodeClient):
     body = {"claim_id": ID, "boot_id": "boot-1"}
     answer = await node.http.post(CLAIM, json=body, headers={"X-Request-ID": "mine-1"})
@@ -109,4 +128,5 @@ async def test_a_clients_request_id_is_kept(node: NodeClient):
 
 async def test_the_calls_are_described_all_the_same(anyone: httpx2.AsyncClient):
     paths = (await anyone.get("/schema/openapi.json")).json()["paths"]
-    assert {CLAIM, BEAT, "/api/v1/attempts/{attempt_id}/logs"} <= paths.keys()
+    of_attempts = {f"/api/v1/attempts/{{attempt_id}}/{verb}" for verb in ("logs", "start", "finish")}
+    assert {CLAIM, BEAT, *of_attempts} <= paths.keys()

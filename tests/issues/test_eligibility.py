@@ -188,3 +188,14 @@ async def test_secrets_are_masked_in_logs_and_reports_also_across_batches(
     ]  # fmt: skip
     assert rows[0]["error_message"] == "***"
     assert (await queue.issue(issue_id))["error_message"] == "bad ***"
+
+
+async def test_secrets_are_masked_in_the_reason_of_a_release(app: Litestar, queue: Queue, make_node: MakeNode):
+    node = await make_node(tools=TOOL)
+    await link(app, queue, node)
+    issue_id = await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    path = f"/api/v1/attempts/{attempt_id}/release"
+    assert (await node.http.post(path, json={"reason": "refused s3cret-token here"})).json() == {}
+    assert (await queue.attempt(attempt_id))["error_message"] == "refused *** here"
+    assert (await queue.issue(issue_id))["error_message"] == "refused *** here"

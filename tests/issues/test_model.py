@@ -18,14 +18,25 @@ from issues.model import LIVE, REPORTS, Attempt, Issue, refusal, settle
 from sqlalchemy import text
 
 from app.db.engine import Database, open_database
-from app.domain.issues import claim, finishing, fleet, lifecycle, sweeps
+from app.domain.issues import claim, fleet, lifecycle, sweeps
 from app.domain.issues.claim import ClaimRequest
 from app.domain.issues.fleet import Fleet
 from app.domain.issues.log_append import Append
+from app.domain.issues.turns import End, Start, Turn
 from app.domain.nodes import registering
 from app.errors import AppError
 from app.metering import Meter
-from app.protocol import Finish, LogBatch, LogEntry, Register, StepStatus
+from app.protocol import (
+    AttemptStatus,
+    Finish,
+    Finished,
+    LogBatch,
+    LogEntry,
+    Register,
+    Release,
+    Started,
+    StepStatus,
+)
 from app.settings import Settings
 from app.tokens import digest
 from app.vault import open_vault
@@ -110,18 +121,18 @@ class Table(RuleBasedStateMachine):
             assert offer["number"] == len(issue.attempts)
             self.reached("claim")
 
-    def act(self, attempt: Attempt, what, *arguments):
-        """The answer of the lifecycle function, or the code that it refused with."""
-        node_id, _ = self.nodes[attempt.node]
-        return self.world.wait_for(self.world.act(what, node_id, UUID(attempt.id), *arguments))
+    def turn(self, attempt: Attempt, report: Finish | Release | None = None):
+        """The answer, or the code that it was refused with. Without a report the attempt starts."""
+        call = (self.nodes[attempt.node][1], UUID(attempt.id))
+        return self.world.wait_for(self.world.turn(Start(*call) if report is None else End(*call, report)))
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
         attempt = self.pick(data, self.recent())
-        got = self.act(attempt, lifecycle.start)
+        got = self.turn(attempt)
         if attempt.status in LIVE:
-            assert got == "running"
+            assert got == Started(AttemptStatus.RUNNING)
             attempt.status = "running"
             self.reached("start")
         else:
@@ -154,7 +165,7 @@ class Table(RuleBasedStateMachine):
         body, status = REPORTS[report]
         next_seq = attempt.entries + missing
         wanted = f"{report} {next_seq}"
-        got = self.act(attempt, self.world.finish, msgspec.convert(body | {"next_seq": next_seq}, Finish))
+        got = self.turn(attempt, msgspec.convert(body | {"next_seq": next_seq}, Finish))
         is_live = attempt.status in LIVE
         if attempt.report == wanted:
             self.reached("answered again")
@@ -178,13 +189,13 @@ class Table(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         attempt = self.pick(data, self.recent())
         was = attempt.status
-        got = self.act(attempt, lifecycle.release, "shutting down")
+        got = self.turn(attempt, Release("shutting down"))
         if was in LIVE:
-            assert got is None
+            assert isinstance(got, Finished)
             settle(attempt, "lost", "give_back")
             self.reached(f"release {was}")
         else:
-            assert got in {None, refusal(attempt)}
+            assert isinstance(got, Finished) or got == refusal(attempt)
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
@@ -374,15 +385,12 @@ class World:
         assert not isinstance(given, AppError), given
         return [json.loads(offer) for offer in given.offers]
 
-    async def act(self, what, *arguments):
+    async def turn(self, turn: Turn):
+        """The answer, or the code that it was refused with."""
         try:
-            async with self.db.sessions.begin() as session:
-                return await what(session, *arguments)
+            return await self.fleet.turns.submit(turn)
         except AppError as refused:
             return refused.code
-
-    async def finish(self, session, node_id: UUID, attempt_id: UUID, report: Finish):
-        return await finishing.finish(session, self.fleet.masks, node_id, attempt_id, report)
 
     async def log(self, node: tuple[UUID, bytes], attempt_id: str, first_seq: int):
         batch = LogBatch(first_seq, [LogEntry("test", StepStatus.RUNNING, output=f"line {first_seq}")])

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine import FLEET_PLANS
-from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, offers
+from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, offers, turns
 from app.domain.nodes import heartbeat
 
 GREAT = ("issue", "attempt", "workflowlog", "node", "credentialnodelink")
@@ -24,7 +24,9 @@ LAPSE = "attempt.status = 'offered' AND attempt.start_by < clock_timestamp()"
 
 def _end(which: str) -> str:
     """As SQLAlchemy sends it."""
-    statement = text(lifecycle._END.format(which=f"{which} AND {lifecycle._LIVE}", unburned=lifecycle._UNBURNED))
+    statement = text(
+        lifecycle._END.format(endings=lifecycle._ONE_ENDING, which=which, guard=lifecycle._LIVE, locked="")
+    )
     return str(statement.compile(dialect=dialect.dialect()))
 
 
@@ -44,7 +46,10 @@ HOT = {
     "log lock": (log_append._LOCK, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
     "late log": (log_append._LATE, ["pk_attempt", "pk_issue"]),
     "log advance": (log_append._ADVANCE, ["pk_attempt"]),
-    "finish": (_end("attempt.id = CAST(:attempt_id AS uuid)"), ["pk_attempt", "pk_issue"]),
+    "start": (lifecycle._START[False], ["pk_attempt", "pk_issue"]),
+    "finish": (lifecycle._END_REPORTED[False], ["pk_attempt", "uq_node_token_hash", "pk_issue"]),
+    "standing": (lifecycle._STANDING, ["pk_attempt", "uq_node_token_hash", "pk_issue"]),
+    "secrets": (turns._SECRETS, ["pk_attempt"]),
     "lapse": (_end(LAPSE), ["attempt_live_"]),
     "lose silent": (_end(LOSE_SILENT), ["attempt_live_"]),
 }

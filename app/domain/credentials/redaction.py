@@ -37,6 +37,7 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("://",), re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")),
     (("earer ",), re.compile(r"(?<=[Bb]earer )[0-9A-Za-z._~+/=-]{16,}")),
 )
+_MARKERS = tuple(marker for markers, _ in _SHAPES for marker in markers)
 
 
 class Masker:
@@ -45,6 +46,15 @@ class Masker:
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
         self._forms = sorted(forms, key=len, reverse=True)
+        self._shapes = _SHAPES
+
+    def within(self, text: str) -> "Masker | None":
+        """A masker for parts of `text`, which looks only for what occurs in it; None when there is nothing to mask."""
+        narrowed = Masker(())
+        narrowed._forms = [form for form in self._forms if form in text]
+        markers = {marker for marker in _MARKERS if marker in text}
+        narrowed._shapes = tuple(shape for shape in _SHAPES if not markers.isdisjoint(shape[0])) if markers else ()
+        return narrowed if narrowed._forms or narrowed._shapes else None
 
     def mask(self, text: str) -> str:
         return self.mask_stream([text])[0]
@@ -68,7 +78,7 @@ class Masker:
             while at >= 0:
                 yield at, at + len(form)
                 at = text.find(form, at + 1)
-        for markers, shape in _SHAPES:
+        for markers, shape in self._shapes:
             if any(marker in text for marker in markers):
                 for match in shape.finditer(text):
                     yield match.span()

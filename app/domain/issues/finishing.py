@@ -1,21 +1,18 @@
 """How a node's report of the end becomes a verdict, and what the end does to the credential."""
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable
 from uuid import UUID
 
+import asyncpg
 import msgspec
-from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.models.fleet import Credential
-from app.db.models.work import Attempt
+from app.db.batching import HeldUp
 from app.domain.credentials.redaction import Masker
 from app.domain.issues import lifecycle
-from app.domain.issues.lifecycle import Verdict
-from app.domain.issues.masking import Masks
-from app.errors import Conflict, Unavailable
-from app.protocol import AttemptStatus, FailureCode, Finish, Finished, IssueStatus, Result
+from app.domain.issues.lifecycle import Call, Ending, Reported, Verdict
+from app.errors import AppError, Conflict
+from app.protocol import AttemptStatus, FailureCode, Finish, Finished, IssueStatus, Release, Result
 
 _VERDICTS = {
     FailureCode.CLONE_FAILED: Verdict.BACK_OFF,
@@ -29,58 +26,96 @@ _VERDICTS = {
     FailureCode.NO_CHANGES: Verdict.FAIL,
     FailureCode.INVALID_WORK: Verdict.FAIL,
 }
+_RELEASED = "released"
 _QUOTA_COOLDOWN_S = 900.0
 """When a node does not know when its quota resets."""
-_MINE = "attempt.id = :attempt_id AND attempt.node_id = :node_id AND attempt.next_seq >= :next_seq"
+_COOL_DOWN = """
+UPDATE credential SET updated_at = clock_timestamp(),
+    cooldown_until = greatest(cooldown_until, clock_timestamp() + spent.wait_s * interval '1 s')
+FROM unnest($1::uuid[], $2::float8[]) AS spent (id, wait_s) WHERE credential.id = spent.id
+"""
+_DISABLE = """
+UPDATE credential SET is_disabled = true, disabled_reason = refused.reason, updated_at = clock_timestamp()
+FROM unnest($1::uuid[], $2::text[]) AS refused (id, reason)
+WHERE credential.id = refused.id AND NOT credential.is_disabled
+"""
 
 
-async def finish(session: AsyncSession, masks: Masks, node_id: UUID, attempt_id: UUID, report: Finish) -> Finished:
-    """Accepts the end of an attempt, also a late one that nobody overtook. The same report again is answered alike.
+def reported(call: Call, report: Finish | Release, masker: Masker) -> Reported:
+    """What the report means, with the secrets of the attempt masked."""
+    if isinstance(report, Release):
+        reason = report.reason and masker.mask(report.reason)
+        given_back = Ending(AttemptStatus.LOST, Verdict.GIVE_BACK, failure_code=_RELEASED, error_message=reason)
+        return Reported(call.token_hash, call.attempt_id, 0, given_back)
+    return Reported(call.token_hash, call.attempt_id, report.next_seq, _ending(report, masker))
 
-    Raises 409 `log_gap` (with `next_seq`), `attempt_finished`, `attempt_superseded`, `attempt_cancelled`; 404.
+
+def says_something(report: Finish | Release) -> bool:
+    """Whether it holds a text in which a secret could be."""
+    return bool(report.reason if isinstance(report, Release) else report.summary or report.error_message)
+
+
+def answer_again(report: Finish | Release, attempt: asyncpg.Record) -> Finished | AppError:
+    """What a node hears that reports an end which is none now: the stored answer, or why it is refused.
+
+    `attempt` is a row of `lifecycle.standing`.
     """
-    digest = hashlib.sha256(msgspec.json.encode(report, order="deterministic")).digest()
-    masker = await _masker(session, masks, attempt_id)
-    arguments = _arguments(node_id, attempt_id, report, digest, masker)
-    adopted = False
-    ended = await lifecycle.end(session, _MINE, **arguments)
-    if not ended and report.result is not Result.CANCELLED:
-        adopted = True
-        ended = await lifecycle.end(session, _MINE, adopt=True, **arguments)
-    if not ended:
-        return await _answer_again(session, node_id, attempt_id, report, digest)
-    await _settle_credential(session, ended[0].credential_id, report, arguments["error_message"])
-    return Finished(ended[0].issue_status, adopted)
-
-
-def _arguments(node_id: UUID, attempt_id: UUID, report: Finish, digest: bytes, masker: Masker) -> dict[str, Any]:
-    verdict = _verdict(report)
-    return {
-        "status": AttemptStatus(report.result),
-        "verdict": verdict,
-        "wait_s": _wait_s(report) if verdict is Verdict.GIVE_BACK else 0.0,
-        "attempt_id": attempt_id,
-        "node_id": node_id,
-        "next_seq": report.next_seq,
-        "branch": report.branch,
-        "base_sha": report.base_sha,
-        "head_sha": report.head_sha,
-        "summary": report.summary and masker.mask(report.summary),
-        "failure_code": report.failure_code,
-        "error_message": _error_message(report, masker),
-        "finish_digest": digest,
-    }
-
-
-async def _masker(session: AsyncSession, masks: Masks, attempt_id: UUID) -> Masker:
-    row = (
-        await session.execute(
-            select(Credential.id, Credential.secret, Credential.secret_key_id)
-            .join(Attempt, Attempt.credential_id == Credential.id)
-            .where(Attempt.id == attempt_id)
+    if isinstance(report, Finish) and attempt["finish_digest"] is not None:
+        if attempt["finish_digest"] == _digest(report):
+            return Finished(IssueStatus(attempt["finish_status"]), attempt["adopted"])
+        return Conflict("The attempt was finished with another report.", code="attempt_finished")
+    if isinstance(report, Release) and attempt["failure_code"] == _RELEASED:
+        return Finished(IssueStatus(attempt["issue_status"]), adopted=False)
+    is_adoptable = isinstance(report, Finish) and report.result is not Result.CANCELLED and attempt["is_open"]
+    if isinstance(report, Finish) and attempt["is_open"] and attempt["next_seq"] < report.next_seq:
+        return Conflict(
+            f"Log entries from {attempt['next_seq']} on are missing; send them first.",
+            code="log_gap",
+            next_seq=attempt["next_seq"],
         )
-    ).one_or_none()
-    return masks.of(*row) if row else masks.of(None, None, None)
+    if attempt["is_live"] or is_adoptable:
+        # Somebody holds its row, or has changed it between our statements.
+        return HeldUp()
+    return lifecycle.refusal_for(AttemptStatus(attempt["status"]), IssueStatus(attempt["issue_status"]))
+
+
+async def settle_credentials(
+    connection: asyncpg.Connection, ended: Iterable[tuple[UUID | None, Finish | Release, str | None]]
+) -> None:
+    """A spent quota lets the credential rest, a refused login disables it. `ended` has the message at last."""
+    spent: dict[UUID, float] = {}
+    refused: dict[UUID, str] = {}
+    for credential_id, report, reason in ended:
+        if credential_id is None or isinstance(report, Release) or report.result is not Result.FAILED:
+            continue
+        if report.failure_code is FailureCode.QUOTA:
+            wait_s = report.retry_after_s or _QUOTA_COOLDOWN_S
+            spent[credential_id] = max(wait_s, spent.get(credential_id, 0.0))
+        elif report.failure_code is FailureCode.AUTH:
+            refused.setdefault(credential_id, (reason or "")[:500])
+    # In the order of their ids, so that two servers never wait for each other.
+    for statement, changes in ((_COOL_DOWN, sorted(spent.items())), (_DISABLE, sorted(refused.items()))):
+        if changes:
+            await connection.execute(statement, *map(list, zip(*changes, strict=True)))
+
+
+def _ending(report: Finish, masker: Masker) -> Ending:
+    return Ending(
+        AttemptStatus(report.result),
+        _verdict(report),
+        wait_s=_quota_wait_s(report),
+        branch=report.branch,
+        base_sha=report.base_sha,
+        head_sha=report.head_sha,
+        summary=report.summary and masker.mask(report.summary),
+        failure_code=report.failure_code,
+        error_message=_error_message(report, masker),
+        finish_digest=_digest(report),
+    )
+
+
+def _digest(report: Finish) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(report, order="deterministic")).digest()
 
 
 def _verdict(report: Finish) -> Verdict:
@@ -93,9 +128,11 @@ def _verdict(report: Finish) -> Verdict:
             return Verdict.RETRY
 
 
-def _wait_s(report: Finish) -> float:
+def _quota_wait_s(report: Finish) -> float:
     """Counts where the quota was of the node's own login, which no cool-down of a credential stands for."""
-    return (report.retry_after_s or _QUOTA_COOLDOWN_S) if report.failure_code is FailureCode.QUOTA else 0.0
+    if report.result is Result.FAILED and report.failure_code is FailureCode.QUOTA:
+        return report.retry_after_s or _QUOTA_COOLDOWN_S
+    return 0.0
 
 
 def _error_message(report: Finish, masker: Masker) -> str | None:
@@ -104,49 +141,3 @@ def _error_message(report: Finish, masker: Masker) -> str | None:
     if report.result is Result.SUCCEEDED:
         return None
     return f"The node reported {report.failure_code or report.result}."
-
-
-async def _settle_credential(
-    session: AsyncSession, credential_id: UUID | None, report: Finish, reason: str | None
-) -> None:
-    if credential_id is None or report.result is not Result.FAILED:
-        return
-    if report.failure_code is FailureCode.QUOTA:
-        await session.execute(
-            text("""
-                UPDATE credential SET updated_at = clock_timestamp(),
-                    cooldown_until = greatest(cooldown_until, clock_timestamp() + :wait_s * interval '1 s')
-                WHERE id = :id
-            """),
-            {"id": credential_id, "wait_s": report.retry_after_s or _QUOTA_COOLDOWN_S},
-        )
-    elif report.failure_code is FailureCode.AUTH:
-        await session.execute(
-            text("""
-                UPDATE credential SET is_disabled = true, disabled_reason = :reason, updated_at = clock_timestamp()
-                WHERE id = :id AND NOT is_disabled
-            """),
-            {"id": credential_id, "reason": (reason or "")[:500]},
-        )
-
-
-async def _answer_again(
-    session: AsyncSession, node_id: UUID, attempt_id: UUID, report: Finish, digest: bytes
-) -> Finished:
-    attempt = await session.scalar(select(Attempt).where(Attempt.id == attempt_id, Attempt.node_id == node_id))
-    if attempt is not None:
-        if attempt.finish_digest == digest and attempt.finish_status is not None:
-            return Finished(IssueStatus(attempt.finish_status), attempt.adopted)
-        if attempt.finish_digest is not None:
-            raise Conflict("The attempt was finished with another report.", code="attempt_finished")
-        is_open = await lifecycle.is_open(session, attempt_id)
-        if is_open and attempt.next_seq < report.next_seq:
-            raise Conflict(
-                f"Log entries from {attempt.next_seq} on are missing; send them first.",
-                code="log_gap",
-                next_seq=attempt.next_seq,
-            )
-        if is_open and (attempt.status != AttemptStatus.LOST or report.result is not Result.CANCELLED):
-            # The missing entries, or the loss, came between our statements.
-            raise Unavailable("The attempt was just written to; send the request again.")
-    raise await lifecycle.refusal(session, node_id, attempt_id)

@@ -1,15 +1,17 @@
-"""What the nodes of the fleet share in this process: the queue's dispatch and the log's group commit."""
+"""What the nodes of the fleet share in this process: the queue's dispatch and the group commits."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from litestar.di import NamedDependency
 
-from app.db.batching import Batcher
+from app.db.batching import Batcher, ConsiderateBatcher
 from app.db.engine import Database
-from app.domain.issues import log_append
+from app.domain.issues import log_append, turns
 from app.domain.issues.dispatch import Dispatch
 from app.domain.issues.log_append import Append
 from app.domain.issues.masking import Masks
+from app.domain.issues.turns import Turn
 from app.metering import Meter
 from app.protocol import LogAnswer
 from app.settings import Settings
@@ -20,7 +22,7 @@ from app.vault import Vault
 class Fleet:
     dispatch: Dispatch
     logs: Batcher[Append, LogAnswer]
-    masks: Masks
+    turns: ConsiderateBatcher[Turn, turns.Answer]
 
 
 def assemble(db: Database, settings: Settings, vault: Vault, meter: Meter) -> Fleet:
@@ -28,7 +30,7 @@ def assemble(db: Database, settings: Settings, vault: Vault, meter: Meter) -> Fl
     return Fleet(
         dispatch=Dispatch(db, settings, meter),
         logs=Batcher(lambda appends: log_append.flush(db, masks, appends), at_once=64, observe=meter.batch("logs")),
-        masks=masks,
+        turns=ConsiderateBatcher(partial(turns.flush, db, masks), at_once=128, observe=meter.batch("turns")),
     )
 
 

@@ -19,11 +19,13 @@ always locked before its issue. The attempt's row is the fence: a write of a nod
 meanwhile, and a lost attempt takes no write once a newer one was handed out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -49,65 +51,53 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ends, and what is kept of what the node reported. Its fields are columns of the statement below.
+
+    `wait_s` keeps an issue that goes back to the queue waiting so long; with `GIVE_BACK` a credential's own cool-down
+    stands in for it.
+    """
+
+    status: AttemptStatus
+    verdict: Verdict
+    wait_s: float = 0.0
+    branch: str | None = None
+    base_sha: str | None = None
+    head_sha: str | None = None
+    summary: str | None = None
+    failure_code: str | None = None
+    error_message: str | None = None
+    finish_digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     attempt_id: UUID
     issue_id: UUID
     issue_status: IssueStatus
     credential_id: UUID | None
+    adopted: bool
 
 
-# One statement ends attempts and decides over their issues, whoever ended them and why. It locks first, with the
-# guards in the WHERE clause, so both rows are what they were when the verdict fell.
-_END = """
-WITH decided AS MATERIALIZED (
-    SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.credential_id,
-        CASE
-            WHEN attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'
-            WHEN :verdict = 'merge' THEN 'pending_merge'
-            WHEN :verdict = 'complete' THEN 'completed'
-            WHEN :verdict = 'fail' THEN 'failed'
-            WHEN :verdict IN ('retry', 'back_off') AND issue.attempt_count >= issue.max_attempts THEN 'failed'
-            ELSE 'pending'
-        END AS next_status,
-        CASE WHEN :verdict = 'give_back' AND attempt.credential_id IS NOT NULL THEN 0.0
-             ELSE CAST(:wait_s AS float8) END AS wait_s,
-        -- A lost attempt that burned no retry has none to be given back when it is adopted.
-        NOT :adopted OR attempt.failure_code IS NULL OR attempt.failure_code NOT IN {unburned} AS burned,
-        CASE WHEN :status = 'lost' AND attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'
-             ELSE CAST(:status AS text) END AS attempt_status
-    FROM attempt JOIN issue ON issue.id = attempt.issue_id
-    WHERE {which}
-    ORDER BY attempt.id
-    FOR NO KEY UPDATE OF attempt, issue
-), ended AS (
-    UPDATE attempt SET
-        status = decided.attempt_status, finished_at = clock_timestamp(), adopted = :adopted,
-        base_sha = :base_sha, head_sha = :head_sha, summary = :summary, failure_code = :failure_code,
-        error_message = :error_message, finish_digest = CAST(:finish_digest AS bytea),
-        finish_status = CASE WHEN CAST(:finish_digest AS bytea) IS NULL THEN NULL ELSE decided.next_status END
-    FROM decided WHERE attempt.id = decided.id
-)
-UPDATE issue SET
-    status = decided.next_status,
-    attempt_count = greatest(attempt_count - CASE WHEN :verdict = 'give_back' AND decided.burned THEN 1 ELSE 0 END, 0),
-    assigned_node_id = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE decided.node_id END,
-    deferred = decided.next_status = 'pending' AND decided.wait_s > 0,
-    not_before = CASE
-        WHEN decided.next_status = 'pending' AND decided.wait_s > 0 THEN clock_timestamp() + interval '1 s'
-            * CASE WHEN :verdict = 'back_off'
-                   THEN least(decided.wait_s * 2.0 ^ greatest(attempt_count - 1, 0), :wait_max_s)
-                   ELSE decided.wait_s END
-        ELSE not_before
-    END,
-    started_at = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE started_at END,
-    completed_at = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE clock_timestamp() END,
-    error_message = CASE WHEN :verdict IN ('merge', 'complete') THEN NULL
-                         ELSE coalesce(CAST(:error_message AS text), issue.error_message) END,
-    result_branch = CASE WHEN decided.next_status = 'pending_merge' THEN CAST(:branch AS text) ELSE result_branch END,
-    updated_at = clock_timestamp()
-FROM decided WHERE issue.id = decided.issue_id
-RETURNING decided.id AS attempt_id, issue.id AS issue_id, issue.status AS issue_status, decided.credential_id
-"""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A node, known by the hash of its token, speaks of an attempt."""
+
+    token_hash: bytes
+    attempt_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Reported(Call):
+    """An end as its node tells it. `next_seq`: how many log entries must be stored by then."""
+
+    next_seq: int
+    ending: Ending
+
+
+_COLUMNS = {field.name: "text" for field in fields(Ending)} | {"wait_s": "float8", "finish_digest": "bytea"}
+_BACK_OFF_FIRST_S = 10.0
+_BACK_OFF_MAX_S = 300.0
 _LIVE = "attempt.status IN ('offered', 'running') AND issue.status = 'processing'"
 # Nobody claimed the issue since, so a result that comes late is still the newest there is.
 _ADOPTABLE = """attempt.status = 'lost' AND attempt.finish_digest IS NULL
@@ -115,45 +105,118 @@ _ADOPTABLE = """attempt.status = 'lost' AND attempt.finish_digest IS NULL
 OPEN = f"({_LIVE}) OR ({_ADOPTABLE})"
 _UNBURNED = "('released', 'not_started', 'not_received')"
 """The failure codes of losses that burned no retry."""
-_NOW = func.clock_timestamp()
-_BACK_OFF_FIRST_S = 10.0
-_BACK_OFF_MAX_S = 300.0
-_NOTHING_REPORTED: dict[str, Any] = dict.fromkeys(
-    ("base_sha", "head_sha", "summary", "failure_code", "error_message", "finish_digest", "branch")
+
+# One statement ends attempts and decides over their issues, whoever ended them and why. It locks first, with the
+# guards in the WHERE clause, so both rows are what they were when the verdict fell.
+_END = f"""
+WITH decided AS MATERIALIZED (
+    SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.credential_id, attempt.status = 'lost' AS adopted,
+        CASE
+            WHEN attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'
+            WHEN ending.verdict = 'merge' THEN 'pending_merge'
+            WHEN ending.verdict = 'complete' THEN 'completed'
+            WHEN ending.verdict = 'fail' THEN 'failed'
+            WHEN ending.verdict IN ('retry', 'back_off') AND issue.attempt_count >= issue.max_attempts THEN 'failed'
+            ELSE 'pending'
+        END AS next_status,
+        CASE
+            WHEN ending.verdict = 'back_off'
+                THEN least({_BACK_OFF_FIRST_S} * 2.0 ^ greatest(issue.attempt_count - 1, 0), {_BACK_OFF_MAX_S})
+            WHEN ending.verdict = 'give_back' AND attempt.credential_id IS NOT NULL THEN 0.0
+            ELSE ending.wait_s
+        END AS wait_s,
+        -- A lost attempt that burned no retry has none to be given back when it is adopted.
+        attempt.status <> 'lost' OR attempt.failure_code IS NULL OR attempt.failure_code NOT IN {_UNBURNED} AS burned,
+        CASE WHEN ending.status = 'lost' AND attempt.cancel_requested_at IS NOT NULL THEN 'cancelled'
+             ELSE ending.status END AS status,
+        ending.verdict, ending.branch, ending.base_sha, ending.head_sha, ending.summary, ending.failure_code,
+        ending.error_message, ending.finish_digest
+    FROM {{endings}} JOIN attempt ON {{which}} JOIN issue ON issue.id = attempt.issue_id
+    WHERE {{guard}}
+    ORDER BY attempt.id
+    FOR NO KEY UPDATE OF attempt, issue {{locked}}
+), ended AS (
+    UPDATE attempt SET
+        status = decided.status, finished_at = clock_timestamp(), adopted = decided.adopted,
+        base_sha = decided.base_sha, head_sha = decided.head_sha, summary = decided.summary,
+        failure_code = decided.failure_code, error_message = decided.error_message,
+        finish_digest = decided.finish_digest,
+        finish_status = CASE WHEN decided.finish_digest IS NOT NULL THEN decided.next_status END
+    FROM decided WHERE attempt.id = decided.id
 )
+UPDATE issue SET
+    status = decided.next_status,
+    attempt_count = greatest(attempt_count - CASE WHEN decided.verdict = 'give_back' AND burned THEN 1 ELSE 0 END, 0),
+    assigned_node_id = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE decided.node_id END,
+    deferred = decided.next_status = 'pending' AND decided.wait_s > 0,
+    not_before = CASE WHEN decided.next_status = 'pending' AND decided.wait_s > 0
+                      THEN clock_timestamp() + decided.wait_s * interval '1 s' ELSE not_before END,
+    started_at = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE started_at END,
+    completed_at = CASE WHEN decided.next_status = 'pending' THEN NULL ELSE clock_timestamp() END,
+    error_message = CASE WHEN decided.verdict IN ('merge', 'complete') THEN NULL
+                         ELSE coalesce(decided.error_message, issue.error_message) END,
+    result_branch = CASE WHEN decided.next_status = 'pending_merge' THEN decided.branch ELSE result_branch END,
+    updated_at = clock_timestamp()
+FROM decided WHERE issue.id = decided.issue_id
+RETURNING decided.id, issue.id, issue.status, decided.credential_id, decided.adopted
+"""
+_ONE_ENDING = f"(SELECT {', '.join(f'CAST(:{name} AS {kind}) AS {name}' for name, kind in _COLUMNS.items())}) AS ending"
+_REPORTED = {"attempt_id": "uuid", "token_hash": "bytea", "next_seq": "int", **_COLUMNS}
+_LOCKED = {True: "", False: "SKIP LOCKED"}
+"""A statement waits for a row that somebody else holds, or passes it over."""
+_END_REPORTED = {
+    waits: _END.format(
+        endings=f"unnest({', '.join(f'${n}::{kind}[]' for n, kind in enumerate(_REPORTED.values(), 1))})"
+        f" AS ending ({', '.join(_REPORTED)})",
+        which="attempt.id = ending.attempt_id AND attempt.next_seq >= ending.next_seq"
+        " AND EXISTS (SELECT FROM node WHERE node.id = attempt.node_id AND node.token_hash = ending.token_hash)",
+        guard=f"({_LIVE}) OR (ending.status IN ('succeeded', 'failed') AND {_ADOPTABLE})",
+        locked=locked,
+    )
+    for waits, locked in _LOCKED.items()
+}
+# The status is compared where the row is locked already: within the CTE it would tempt the planner to walk all attempts
+# that are live, which are few as long as the tables are small.
+_START = {
+    waits: f"""
+WITH named AS MATERIALIZED (
+    SELECT attempt.id, attempt.status FROM unnest($1::uuid[], $2::bytea[]) AS call (attempt_id, token_hash)
+    JOIN attempt ON attempt.id = call.attempt_id JOIN issue ON issue.id = attempt.issue_id
+    JOIN node ON node.id = attempt.node_id AND node.token_hash = call.token_hash
+    ORDER BY attempt.id FOR NO KEY UPDATE OF attempt, issue {locked}
+), started AS (
+    UPDATE attempt SET status = 'running', started_at = clock_timestamp()
+    FROM named WHERE attempt.id = named.id AND named.status = 'offered'
+    RETURNING attempt.id, attempt.issue_id, attempt.started_at
+)
+UPDATE issue SET started_at = started.started_at, updated_at = clock_timestamp()
+FROM started WHERE issue.id = started.issue_id
+RETURNING started.id AS attempt_id, issue.id AS issue_id
+"""
+    for waits, locked in _LOCKED.items()
+}
+_STANDING = f"""
+SELECT node.id IS NOT NULL AS is_known, attempt.node_id = node.id AS is_its_own, attempt.status,
+    issue.status AS issue_status, attempt.next_seq, attempt.finish_digest, attempt.finish_status, attempt.adopted,
+    attempt.failure_code, ({_LIVE}) AS is_live, ({OPEN}) AS is_open
+FROM unnest($1::uuid[], $2::bytea[]) WITH ORDINALITY AS call (attempt_id, token_hash, n)
+LEFT JOIN node ON node.token_hash = call.token_hash
+LEFT JOIN attempt ON attempt.id = call.attempt_id
+LEFT JOIN issue ON issue.id = attempt.issue_id
+ORDER BY call.n
+"""
+_NOW = func.clock_timestamp()
 
 
-async def end(
-    session: AsyncSession,
-    which: str,
-    status: AttemptStatus,
-    verdict: Verdict,
-    *,
-    adopt: bool = False,
-    wait_s: float = 0.0,
-    **values: Any,
-) -> list[Ended]:
+async def end(session: AsyncSession, which: str, status: AttemptStatus, verdict: Verdict, **values: Any) -> list[Ended]:
     """Ends the attempts that the SQL condition `which` names and settles their issues.
 
-    `wait_s` keeps an issue that goes back to the queue waiting so long; with `BACK_OFF` it is chosen here, and with
-    `GIVE_BACK` a credential's own cool-down stands in for it.
-    `values` are what the node reported, and the parameters of `which`.
+    `values` are further fields of `Ending`, and the parameters of `which`.
     """
-    if verdict is Verdict.BACK_OFF:
-        wait_s = _BACK_OFF_FIRST_S
-    guarded = f"{which} AND {_ADOPTABLE if adopt else _LIVE}"
-    statement = text(_END.format(which=guarded, unburned=_UNBURNED))
-    parameters = {
-        **_NOTHING_REPORTED,
-        **values,
-        "status": status,
-        "verdict": verdict,
-        "adopted": adopt,
-        "wait_s": wait_s,
-        "wait_max_s": _BACK_OFF_MAX_S,
-    }
-    rows = (await session.execute(statement, parameters)).all()
-    ended = [Ended(row.attempt_id, row.issue_id, IssueStatus(row.issue_status), row.credential_id) for row in rows]
+    kept = {name: values.pop(name) for name in _COLUMNS.keys() & values.keys()}
+    statement = text(_END.format(endings=_ONE_ENDING, which=which, guard=_LIVE, locked=_LOCKED[True]))
+    rows = (await session.execute(statement, asdict(Ending(status, verdict, **kept)) | values)).all()
+    ended = [_ended(row) for row in rows]
     for one in ended:
         notices.issue_changed(session, one.issue_id)
     if ended:
@@ -162,55 +225,42 @@ async def end(
     return ended
 
 
-async def start(session: AsyncSession, node_id: UUID, attempt_id: UUID) -> AttemptStatus:
-    """Marks the offer as taken up; may be repeated. Raises what `refusal` finds."""
-    started = await session.scalar(
-        text("""
-            WITH started AS (
-                UPDATE attempt SET status = 'running', started_at = clock_timestamp()
-                WHERE id = :attempt_id AND node_id = :node_id AND status = 'offered'
-                RETURNING issue_id, started_at
-            )
-            UPDATE issue SET started_at = started.started_at, updated_at = clock_timestamp()
-            FROM started WHERE issue.id = started.issue_id
-            RETURNING issue.id
-        """),
-        {"attempt_id": attempt_id, "node_id": node_id},
-    )
-    if started is not None:
-        notices.issue_changed(session, started)
-        return AttemptStatus.RUNNING
-    running = await session.scalar(
-        select(Attempt.id).where(
-            Attempt.id == attempt_id, Attempt.node_id == node_id, Attempt.status == AttemptStatus.RUNNING
-        )
-    )
-    if running is None:
-        raise await refusal(session, node_id, attempt_id)
-    return AttemptStatus.RUNNING
+async def end_reported(connection: asyncpg.Connection, reports: Sequence[Reported], *, waits: bool) -> list[Ended]:
+    """Ends what nodes say has ended, at most once in `reports` each; also what was lost, if nobody overtook it.
+
+    The caller tells of it after the commit. Unless it `waits`, attempts that somebody locks are passed over.
+    """
+    rows = await connection.fetch(_END_REPORTED[waits], *_transposed(reports))
+    return [_ended(row) for row in rows]
 
 
-async def release(session: AsyncSession, node_id: UUID, attempt_id: UUID, reason: str | None) -> None:
-    """Gives unfinished work back without burning a retry; may be repeated."""
-    ended = await end(
-        session,
-        "attempt.id = :attempt_id AND attempt.node_id = :node_id",
-        AttemptStatus.LOST,
-        Verdict.GIVE_BACK,
-        attempt_id=attempt_id,
-        node_id=node_id,
-        failure_code="released",
-        error_message=reason,
-    )
-    if ended:
-        return
-    released = await session.scalar(
-        select(Attempt.id).where(
-            Attempt.id == attempt_id, Attempt.node_id == node_id, Attempt.failure_code == "released"
-        )
-    )
-    if released is None:
-        raise await refusal(session, node_id, attempt_id)
+def _ended(row: Iterable[Any]) -> Ended:
+    attempt_id, issue_id, issue_status, credential_id, adopted = row
+    return Ended(attempt_id, issue_id, IssueStatus(issue_status), credential_id, adopted)
+
+
+def _transposed(reports: Sequence[Reported]) -> Iterator[list[Any]]:
+    """The columns of `_END_REPORTED`."""
+    yield [report.attempt_id for report in reports]
+    yield [report.token_hash for report in reports]
+    yield [report.next_seq for report in reports]
+    for name in _COLUMNS:
+        yield [getattr(report.ending, name) for report in reports]
+
+
+async def start(connection: asyncpg.Connection, calls: Sequence[Call], *, waits: bool) -> dict[UUID, UUID]:
+    """Marks offers as taken up, as `end_reported` does. Answers which were: the attempts and their issues."""
+    rows = await connection.fetch(_START[waits], *_named(calls))
+    return {row["attempt_id"]: row["issue_id"] for row in rows}
+
+
+async def standing(connection: asyncpg.Connection, calls: Sequence[Call]) -> list[asyncpg.Record]:
+    """What became of the attempts that nodes speak of, in order: why a guarded statement passed them over."""
+    return await connection.fetch(_STANDING, *_named(calls))
+
+
+def _named(calls: Sequence[Call]) -> tuple[list[UUID], list[bytes]]:
+    return [call.attempt_id for call in calls], [call.token_hash for call in calls]
 
 
 async def lose_attempts_of(session: AsyncSession, node_id: UUID, reason: str) -> list[Ended]:

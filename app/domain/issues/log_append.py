@@ -4,18 +4,18 @@ The attempt's row is locked while its entries are stored, so it cannot be lost m
 many the server has. Batches that arrive while a flush is in flight are stored together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from app.db.base import new_id
+from app.db.base import new_ids
 from app.db.engine import Database
 from app.domain.credentials.redaction import Masker
-from app.domain.issues import lifecycle, notices
-from app.domain.issues.masking import Masks, masked_outputs
+from app.domain.issues import lifecycle, masking, notices
+from app.domain.issues.masking import Masks
 from app.errors import AppError, Conflict, NotFound, Unauthorized
 from app.protocol import Action, AttemptStatus, IssueStatus, LogAnswer, LogBatch, LogEntry, StepStatus
 
@@ -48,12 +48,13 @@ class _Stored:
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     mended: dict[UUID, str | None] = field(default_factory=dict[UUID, str | None])
     """Entries that were stored before and turn out to hold the beginning of a secret."""
+    ids: Iterator[UUID] = field(default_factory=new_ids)
 
 
 _LOCK = """
 SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.next_seq, attempt.status,
-    attempt.cancel_requested_at IS NOT NULL AS wants_cancel,
-    attempt.credential_id, credential.secret, credential.secret_key_id,
+    attempt.cancel_requested_at IS NOT NULL AS wants_cancel, clock_timestamp() AS now, attempt.credential_id,
+    credential.secret, credential.secret_key_id,
     last.id AS last_id, last.step_name AS last_step, last.output AS last_output
 FROM unnest($1::uuid[], $2::bytea[]) AS call (attempt_id, token_hash)
 JOIN attempt ON attempt.id = call.attempt_id
@@ -69,16 +70,8 @@ SELECT attempt.id, issue.status AS issue_status, ({lifecycle.OPEN}) AS is_open
 FROM attempt JOIN issue ON issue.id = attempt.issue_id WHERE attempt.id = ANY ($1)
 ORDER BY attempt.id FOR SHARE OF issue
 """
-_INSERT = """
-INSERT INTO workflowlog (id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message,
-                         duration_ms, created_at)
-SELECT id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message, duration_ms,
-    coalesce(created_at, clock_timestamp())
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::bigint[], $12::timestamptz[])
-    AS entry (id, issue_id, attempt_id, node_id, seq, step_name, status, command, output, error_message, duration_ms,
-              created_at)
-"""
+_COLUMNS = ("id", "issue_id", "attempt_id", "node_id", "seq", "step_name", "status", "command", "output",
+            "error_message", "duration_ms", "created_at")  # fmt: skip
 _ADVANCE = """
 UPDATE attempt SET next_seq = done.next_seq FROM unnest($1::uuid[], $2::int[]) AS done (id, next_seq)
 WHERE attempt.id = done.id
@@ -109,7 +102,7 @@ async def flush(db: Database, masks: Masks, appends: Sequence[Append]) -> list[L
                 answers.append(Unauthorized("The node token is unknown; register again."))
         grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.row["next_seq"]]
         if stored.rows:
-            await connection.execute(_INSERT, *(list(column) for column in zip(*stored.rows, strict=True)))
+            await connection.copy_records_to_table("workflowlog", records=stored.rows, columns=_COLUMNS)
             await connection.execute(_ADVANCE, [a.row["id"] for a in grown], [a.next_seq for a in grown])
         if stored.mended:
             await connection.execute(_MEND, list(stored.mended), list(stored.mended.values()))
@@ -150,44 +143,35 @@ def _accept(attempt: _Open, batch: LogBatch, masks: Masks, stored: _Stored) -> L
         )
     entries = batch.entries[attempt.next_seq - batch.first_seq :]
     masker = masks.of(attempt.row["credential_id"], attempt.row["secret"], attempt.row["secret_key_id"])
-    for entry, output in zip(entries, _masked(attempt, entries, masker, stored), strict=True):
-        stored.rows.append(_row(attempt, entry, masker, output))
+    for entry in _storable(attempt, entries, masker, stored):
+        stored.rows.append(_row(attempt, entry, next(stored.ids)))
         attempt.next_seq += 1
-        if attempt.row["credential_id"] is not None:
-            attempt.last = _Last(stored.rows[-1][0], LogEntry(entry.step_name, entry.status, output=output))
+        attempt.last = _Last(stored.rows[-1][0], entry)
     return LogAnswer(attempt.next_seq, Action.CANCEL if attempt.row["wants_cancel"] else Action.CONTINUE)
 
 
-def _masked(attempt: _Open, entries: Sequence[LogEntry], masker: Masker, stored: _Stored) -> list[str | None]:
-    if attempt.last is None:
-        return masked_outputs(masker, entries)
-    before, *outputs = masked_outputs(masker, [attempt.last.entry, *entries])
-    if before != attempt.last.entry.output:
-        stored.mended[attempt.last.id] = before
-    return outputs
+def _storable(attempt: _Open, entries: Sequence[LogEntry], masker: Masker, stored: _Stored) -> Sequence[LogEntry]:
+    """Masks together with the entry before, which may turn out to hold the beginning of a secret."""
+    if attempt.last is None or attempt.row["credential_id"] is None:
+        return masking.storable(masker, entries)
+    before, *following = masking.storable(masker, [attempt.last.entry, *entries])
+    if before.output != attempt.last.entry.output:
+        stored.mended[attempt.last.id] = before.output
+    return following
 
 
-def _row(attempt: _Open, entry: LogEntry, masker: Masker, output: str | None) -> tuple[Any, ...]:
+def _row(attempt: _Open, entry: LogEntry, entry_id: UUID) -> tuple[Any, ...]:
     return (
-        new_id(),
+        entry_id,
         attempt.row["issue_id"],
         attempt.row["id"],
         attempt.row["node_id"],
         attempt.next_seq,
-        storable(masker.mask(entry.step_name)),
+        entry.step_name,
         entry.status,
-        storable(entry.command and masker.mask(entry.command)),
-        storable(output),
-        storable(entry.error_message and masker.mask(entry.error_message)),
+        entry.command,
+        entry.output,
+        entry.error_message,
         entry.duration_ms,
-        entry.created_at,
+        entry.created_at or attempt.row["now"],
     )
-
-
-@overload
-def storable(value: str) -> str: ...
-@overload
-def storable(value: None) -> None: ...
-def storable(value: str | None) -> str | None:
-    """The text with what PostgreSQL cannot hold replaced: a refused batch would be sent again for ever."""
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if value is not None and "\0" in value else value

@@ -34,8 +34,42 @@ class Masks:
         return masker
 
 
-def masked_outputs(masker: Masker, entries: Sequence[LogEntry]) -> list[str | None]:
-    """The outputs of entries that follow each other; a secret may begin in one and end in the next of its step."""
+def storable(masker: Masker, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+    """Entries that follow each other, as they may be stored: secrets are masked, NUL, which no text can hold, replaced.
+
+    A secret may begin in the output of one and end in that of the next of its step.
+    """
+    everything = _everything(entries)
+    found = masker.within(everything)
+    if found is None and "\0" not in everything:
+        return entries
+
+    def clean(text: str | None) -> str | None:
+        return text and (found.mask(text) if found else text).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+    outputs = _masked_outputs(found, entries) if found else [entry.output for entry in entries]
+    return [
+        LogEntry(
+            clean(entry.step_name) or "",
+            entry.status,
+            command=clean(entry.command),
+            output=output and output.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            error_message=clean(entry.error_message),
+            duration_ms=entry.duration_ms,
+            created_at=entry.created_at,
+        )
+        for entry, output in zip(entries, outputs, strict=True)
+    ]
+
+
+def _everything(entries: Sequence[LogEntry]) -> str:
+    """Has every text of the entries as a part, and also what their outputs are together."""
+    outputs = [entry.output or "" for entry in entries]
+    others = [text for entry in entries for text in (entry.step_name, entry.command, entry.error_message) if text]
+    return "".join(outputs) + "\n" + "\n".join(others)
+
+
+def _masked_outputs(masker: Masker, entries: Sequence[LogEntry]) -> list[str | None]:
     masked: list[str | None] = []
     for _, run in groupby(entries, key=lambda entry: entry.step_name):
         outputs = [entry.output for entry in run]

@@ -1,7 +1,7 @@
 """What a node does with issues: claim them, work on them, report how it ended. Contract: PROTOCOL."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -12,10 +12,11 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from litestar.types import Receive
 
 from app.deps import AnyRequest, CurrentNode, NodeToken, Secrets, Session, provide_reserved_session
-from app.domain.issues import attempts, finishing, lifecycle, log_body
+from app.domain.issues import attempts, log_body
 from app.domain.issues.claim import ClaimRequest
 from app.domain.issues.fleet import CurrentFleet, Fleet
 from app.domain.issues.log_append import Append
+from app.domain.issues.turns import End, Start
 from app.protocol import (
     Claim,
     Finish,
@@ -54,9 +55,9 @@ class AttemptController(Controller):
     dependencies = {"session": Provide(provide_reserved_session)}  # noqa: RUF012 - Litestar's own style.
 
     @post("/start", status_code=HTTP_200_OK, operation_id="start_attempt")
-    async def start(self, session: Session, node: CurrentNode, attempt_id: FromPath[UUID]) -> Started:
+    async def start(self, token: NodeToken, fleet: CurrentFleet, attempt_id: FromPath[UUID]) -> Started:
         """Take up an offer. May be repeated."""
-        return Started(await lifecycle.start(session, node.id, attempt_id))
+        return cast("Started", await fleet.turns.submit(Start(token, attempt_id)))
 
     @get("/credential", operation_id="get_attempt_credential")
     async def credential(
@@ -84,22 +85,17 @@ class AttemptController(Controller):
 
     @post("/finish", status_code=HTTP_200_OK, operation_id="finish_attempt")
     async def finish(
-        self,
-        session: Session,
-        node: CurrentNode,
-        fleet: CurrentFleet,
-        attempt_id: FromPath[UUID],
-        data: JSONBody[Finish],
+        self, token: NodeToken, fleet: CurrentFleet, attempt_id: FromPath[UUID], data: JSONBody[Finish]
     ) -> Finished:
         """Report the end. The same report again is answered alike."""
-        return await finishing.finish(session, fleet.masks, node.id, attempt_id, data)
+        return cast("Finished", await fleet.turns.submit(End(token, attempt_id, data)))
 
     @post("/release", status_code=HTTP_200_OK, operation_id="release_attempt")
     async def release(
-        self, session: Session, node: CurrentNode, attempt_id: FromPath[UUID], data: JSONBody[Release | None] = None
+        self, token: NodeToken, fleet: CurrentFleet, attempt_id: FromPath[UUID], data: JSONBody[Release | None] = None
     ) -> dict[str, Any]:
         """Give unfinished work back without burning a retry."""
-        await lifecycle.release(session, node.id, attempt_id, data.reason if data else None)
+        await fleet.turns.submit(End(token, attempt_id, data or Release()))
         return {}
 
 

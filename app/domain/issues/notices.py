@@ -1,9 +1,11 @@
 """What the other parts of the server are told once a change is committed."""
 
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.db.doorbell import QUEUE
 from app.db.notices import DELETED, Notices, post_after_commit
 
 ISSUE = "issue"
@@ -19,6 +21,15 @@ def issue_deleted(session: AsyncSession, issue_id: UUID, owner_id: UUID) -> None
     """The row is gone when this is heard, so it says whose it was."""
     post_after_commit(session, DELETED, f"issue {issue_id} {owner_id}")
     post_after_commit(session, ISSUE, str(issue_id))
+
+
+def attempts_turned(notices: Notices, started: Iterable[UUID], ended: Collection[UUID]) -> None:
+    """Tells of the issues whose attempts did. Call it after the commit."""
+    for issue_id in (*started, *ended):
+        notices.post(ISSUE, str(issue_id))
+    if ended:
+        # Slots became free on the nodes, and issues may be waiting again.
+        notices.post(QUEUE)
 
 
 def log_grew(notices: Notices, issue_id: UUID, attempt_id: UUID, next_seq: int) -> None:
