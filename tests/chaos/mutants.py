@@ -160,10 +160,10 @@ def storm_that_breaks(tree: Path, seeds: Iterable[str]) -> str | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="Only mutants whose name holds this.")
+    parser.add_argument("--only", default="", help="Only mutants whose names hold one of these, separated by commas.")
     parser.add_argument("--storm", default="", metavar="SEEDS", help="Judge by storms of these seeds, as in 1,2,3.")
     asked = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if asked.only in mutant.name]
+    chosen = [mutant for mutant in MUTANTS if any(part in mutant.name for part in asked.only.split(","))]
 
     def judge(tree: Path, tests: Iterable[str]) -> str | None:
         return storm_that_breaks(tree, asked.storm.split(",")) if asked.storm else failing(tree, tests)
