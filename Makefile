@@ -90,8 +90,16 @@ bench-upgrade: $(READY) ## Upgrade a million log entries beside a reader, and pr
 bench: $(READY) ## Measure the hot paths beside PostgreSQL itself, in about ten minutes
 	$(BIN)/python -m bench
 
+.venv-peers/.ready: bench/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+	touch $@
+
+bench-peers: $(READY) .venv-peers/.ready ## Measure other queues beside ours, in an environment of their own
+	$(BIN)/python -m bench.peers .venv-peers/bin/python
+
 lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants fuzz check drift diagram bench-upgrade openapi bench lock page vendor chromium test-web screenshots
+.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants fuzz check drift diagram bench-upgrade openapi bench bench-peers lock page vendor chromium test-web screenshots

@@ -73,6 +73,15 @@ class Ground:
         finally:
             asyncio.run(self._admin("DROP DATABASE run WITH (FORCE)"))
 
+    @contextmanager
+    def empty(self) -> Generator[str]:
+        """The URL of a new database that has nothing in it."""
+        asyncio.run(self._admin("CREATE DATABASE run"))
+        try:
+            yield machine.at(self.url, "run")
+        finally:
+            asyncio.run(self._admin("DROP DATABASE run WITH (FORCE)"))
+
     async def _seed(self, name: str, seed: Seed) -> Seeded:
         await self._admin(f"CREATE DATABASE {name} TEMPLATE migrated")
         connection = await asyncpg.connect(machine.at(self.url, name))

@@ -97,9 +97,10 @@ async def logs(job: JSON) -> JSON:
 
 
 async def cycles(job: JSON) -> JSON:
-    """Each client claims as the next node, starts, sends five log batches of ten entries, finishes; `until` times."""
+    """Each client claims as the next node, starts, sends log batches of ten entries, finishes; `until` times."""
     tally, tokens = Tally(), itertools.cycle(job["tokens"])
     begun = finished = 0
+    batches: int = job.get("batches", 5)
 
     def source(_: int) -> Following:
         nonlocal begun
@@ -113,7 +114,7 @@ async def cycles(job: JSON) -> JSON:
                 return upcoming
             if token and body.startswith(b'{"attempts"'):
                 attempt = json.loads(body)["attempts"][0]
-                steps = work(token, attempt["attempt_id"], attempt["branch"])
+                steps = work(token, attempt["attempt_id"], attempt["branch"], batches)
                 return next(steps)
             finished += status == 200
             if begun >= job["until"]:
@@ -128,14 +129,13 @@ async def cycles(job: JSON) -> JSON:
     return {**tally.summary(), "cycles": finished}
 
 
-def work(token: str, attempt_id: str, branch: str) -> Any:
+def work(token: str, attempt_id: str, branch: str, batches: int) -> Any:
     path = f"/api/v1/attempts/{attempt_id}"
     yield request("POST", f"{path}/start", token)
-    for batch in range(5):
+    for batch in range(batches):
         yield request("POST", f"{path}/logs", token, log_batch(batch * 10, 10))
-    yield request(
-        "POST", f"{path}/finish", token, b'{"result":"succeeded","next_seq":50,"branch":"%s"}' % branch.encode()
-    )
+    report = b'{"result":"succeeded","next_seq":%d,"branch":"%s"}' % (batches * 10, branch.encode())
+    yield request("POST", f"{path}/finish", token, report)
 
 
 KINDS = {

@@ -136,6 +136,12 @@ class Meter:
             self.used[name] += cpu_of_tree(pid)
 
 
+def children_cpu() -> float:
+    """Seconds of all processes that this one has waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def cpu_of_tree(root: int) -> float:
     """Seconds of the process, of its children, and of children that it has waited for."""
     total = 0.0
@@ -192,15 +198,14 @@ def load(job: dict[str, Any], roots: dict[str, int]) -> Load:
         file.flush()
         meter = Meter(roots)
         meter.start()
-        before = os.times()
+        before = children_cpu()
         done = subprocess.run(
             [sys.executable, "-m", "bench.load", file.name], capture_output=True, text=True, check=False
         )
-        after = os.times()
+        generator = children_cpu() - before
         meter.stop()
     if done.returncode:
         raise RuntimeError(done.stderr[-4000:])
-    generator = after.children_user + after.children_system - before.children_user - before.children_system
     return Load(json.loads(done.stdout.splitlines()[-1]), {**meter.used, "generator": generator})
 
 
