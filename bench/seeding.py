@@ -32,7 +32,7 @@ _NODES = f"""
 INSERT INTO node (id, name, machine_id, boot_id, token_hash, version, tags, tools, tool_categories, max_slots, status,
                   desired, last_heartbeat, owner_id)
 SELECT id, 'node-' || n, 'machine-' || n, 'boot-1', token_hash, '1', '{{linux,python}}',
-    '[{{"category": "claude-code"}}]', '{{claude-code}}', 8, 'online', 'active', {_FAR_AHEAD}, $3
+    '[{{"category": "claude-code"}}]', '{{claude-code}}', 10, 'online', 'active', {_FAR_AHEAD}, $3
 FROM unnest($1::uuid[], $2::bytea[]) WITH ORDINALITY AS new (id, token_hash, n)
 """
 # Lanes: repository × (nothing asked | a tag | a tool).

@@ -6,7 +6,8 @@ There is no timer, so a lone request waits for nothing, and a busy server writes
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from itertools import chain
+from typing import Generic, TypeVar, cast
 
 from app.db.outage import is_unreachable
 from app.errors import AppError, Unavailable
@@ -32,16 +33,21 @@ class Batcher(Generic[Request, Answer]):
         *,
         at_once: int,
         at_most: int = 20_000,
+        second_from: int | None = None,
         observe: Observe = ignore,
     ) -> None:
-        """`observe` hears of each flush: how many requests it has, and how many seconds the first of them waited."""
+        """`observe` hears of each flush: how many requests it has, and how many seconds the first of them waited.
+
+        `second_from`: while one flush is in flight, so many requests that wait are worth a second one beside it, so
+        that the database works on one while this process works on the other.
+        """
         self._flush = flush
         self._at_once = at_once
         self._at_most = at_most
+        self._second_from = second_from
         self._observe = observe
         self._waiting: deque[_Waiting[Request, Answer]] = deque()
-        self._under_way: list[_Waiting[Request, Answer]] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._under_way: dict[asyncio.Task[None], list[_Waiting[Request, Answer]]] = {}
 
     async def submit(self, request: Request) -> Answer:
         """The answer to `request`, once it is committed. Raises `Unavailable` when too many wait already."""
@@ -50,31 +56,32 @@ class Batcher(Generic[Request, Answer]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((request, answer, loop.time()))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._run())
+        flushing = len(self._under_way)
+        if flushing == 0 or (flushing == 1 and len(self._waiting) == self._second_from):
+            self._under_way[asyncio.create_task(self._run())] = []
         return await answer
 
     def fail_all(self, problem: AppError) -> None:
         """Tells everybody who waits, also those whose flush is under way: it may yet be carried out."""
-        for _, answer, _ in (*self._under_way, *self._waiting):
+        for _, answer, _ in chain(*self._under_way.values(), self._waiting):
             _settle(answer, problem)
         self._waiting.clear()
 
     async def drain(self) -> None:
         """Waits until everything that was submitted is answered."""
-        while self._flusher is not None:
-            await asyncio.wait([self._flusher])
+        while self._under_way:
+            await asyncio.wait(list(self._under_way))
 
     async def _run(self) -> None:
+        me = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             while self._waiting:
                 size = min(self._at_once, len(self._waiting))
                 self._observe(size, asyncio.get_running_loop().time() - self._waiting[0][2])
-                self._under_way = [self._waiting.popleft() for _ in range(size)]
-                await self._carry_out(self._under_way)
+                batch = self._under_way[me] = [self._waiting.popleft() for _ in range(size)]
+                await self._carry_out(batch)
         finally:
-            self._under_way = []
-            self._flusher = None
+            del self._under_way[me]
 
     async def _carry_out(self, batch: "list[_Waiting[Request, Answer]]") -> None:
         try:

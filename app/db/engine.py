@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from time import monotonic
+from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import URL, event, make_url
@@ -33,9 +34,13 @@ FLEET_PLANS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    "enable_presorted_aggregate": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 """The fleet's statements look a few rows up by their keys. Planned while a table was small, or by old statistics, they
-would read the whole table, and keep doing so after it has grown."""
+would read the whole table, and keep doing so after it has grown. They are planned once for all values, since planning
+takes longer than they do (see `_plan_anew_in_time`)."""
+PLANS_LAST_S = 1.0
 _GOODBYE_WITHIN_S = 1.0
 OPERATOR_CONNECTIONS = 8
 RESERVED_CONNECTIONS = 4
@@ -121,7 +126,7 @@ async def open_database(database_url: str) -> Database:
     fleet = await asyncpg.create_pool(
         min_size=0,
         max_size=FLEET_CONNECTIONS,
-        reset=_leave_as_it_is,
+        reset=_plan_anew_in_time,
         connection_class=_FleetConnection,
         **{**options, "server_settings": options["server_settings"] | FLEET_PLANS},
     )
@@ -153,6 +158,9 @@ def _engine(where: Address, connections: int) -> AsyncEngine:
 class _FleetConnection(asyncpg.Connection):
     """Ends itself when it no longer knows where it stands, which asyncpg's pool would hand out again and again."""
 
+    planned_at = 0.0
+    """By `time.monotonic`; zero, so that the very first plans are made again as soon as there is something to see."""
+
     async def execute(self, query: str, *args: object, **options: Any) -> str:
         with self._ended_when_confused():
             return await super().execute(query, *args, **options)
@@ -179,5 +187,13 @@ def _end_confused(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-async def _leave_as_it_is(_: asyncpg.Connection) -> None:
-    """Fleet statements change no session state, and resetting would cost each flush a round trip."""
+async def _plan_anew_in_time(connection: asyncpg.Connection) -> None:
+    """Resets nothing, which would cost each flush a round trip: the fleet's statements change no session state.
+
+    But a plan made while a table was empty takes any index for as good as another, so none is kept for long.
+    """
+    fleet = cast("_FleetConnection", connection)
+    now = monotonic()
+    if now > fleet.planned_at + PLANS_LAST_S:
+        fleet.planned_at = now
+        await fleet.execute("DISCARD PLANS")

@@ -10,6 +10,7 @@ from conftest import running_app
 from litestar import Litestar
 from speaking import MakeNode, NodeClient, Queue, client_of
 
+from app.domain.issues import claim, offers
 from app.settings import Settings
 
 
@@ -53,6 +54,28 @@ async def test_claims_of_callers_that_go_away_are_neither_lost_nor_doubled(queue
     assert len(got) == len(set(got)) == 60
     assert set(got) == issues
     assert await queue.sql.fetchval("SELECT count(*) FROM attempt") == 60
+
+
+async def test_claims_that_wait_for_another_server_hold_up_only_themselves(
+    app: Litestar, queue: Queue, make_node: MakeNode
+):
+    """A second flush goes beside the first once enough requests wait."""
+    for n in range(31):
+        await queue.add(f"issue {n}")
+    nodes = [await make_node(f"node-{n}") for n in range(31)]
+    token_hash = await queue.sql.fetchval("SELECT token_hash FROM node WHERE name = 'node-0'")
+    async with queue.sql.transaction():
+        await queue.sql.execute(
+            "SELECT pg_advisory_xact_lock($1, $2)", offers.ADVISORY_CLASS, claim.lock_key(token_hash)
+        )
+        held_up = asyncio.create_task(nodes[0].claim())
+        while not await queue.sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.01)
+        answers = await asyncio.gather(*(node.claim() for node in nodes[1:]))
+        assert [answer.status_code for answer in answers] == [200] * 30
+        assert not held_up.done()
+    assert (await held_up).status_code == 200
+    assert await queue.sql.fetchval("SELECT count(DISTINCT issue_id) FROM attempt") == 31
 
 
 REFUSE = """

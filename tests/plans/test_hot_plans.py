@@ -4,6 +4,7 @@ Statistics are faked: what the planner believes of a table is one row of `pg_cla
 reading a whole table is possible only where no index serves, so a lost index shows as a sequential scan.
 """
 
+import asyncio
 import re
 
 import asyncpg
@@ -12,7 +13,7 @@ from speaking import MakeNode, Queue
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from app.db.engine import FLEET_PLANS
+from app.db.engine import FLEET_PLANS, PLANS_LAST_S, open_database
 from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, offers, turns
 from app.domain.nodes import heartbeat
 
@@ -32,8 +33,11 @@ def _end(which: str) -> str:
 
 # The statement, and the indexes without which it would read a table from end to end.
 HOT = {
-    "due": (claim._BEGIN, ["ix_issue_deferred"]),
-    "callers": (claim._CALLERS, ["uq_node_token_hash", "ix_attempt_live_node", "ix_attempt_node_id_claim_id"]),
+    "due": (claim._DUE, ["ix_issue_deferred"]),
+    "callers": (
+        claim._CALLERS,
+        ["uq_node_token_hash", "ix_attempt_live_node", "ix_attempt_node_id_claim_id", "ix_issue_deferred"],
+    ),
     "matches": (claim._MATCHES, ["ix_issue_ready"]),
     "take": (claim.TAKE, ["ix_issue_ready", "pk_issue"]),
     "lanes": (f"{eligibility.LANES} SELECT * FROM lane", ["ix_issue_ready"]),
@@ -63,7 +67,7 @@ async def million(sql: asyncpg.Connection, queue: Queue, make_node: MakeNode) ->
         await queue.add()
     offer = await node.take()
     await node.log(offer["attempt_id"], 0, "one", "two")
-    for name, value in {**FLEET_PLANS, "plan_cache_mode": "force_generic_plan"}.items():
+    for name, value in FLEET_PLANS.items():
         await sql.execute(f"SET {name} = {value}")
     for table in GREAT:
         await sql.execute(f"VACUUM ANALYZE {table}")
@@ -112,3 +116,35 @@ async def test_without_its_index_the_plan_is_another(million: asyncpg.Connection
     await million.execute(f"DROP INDEX {index}")
     plan = await plan_of(million, HOT[name][0])
     assert index not in plan
+
+
+FREE_SLOTS = "SELECT count(*) FROM attempt WHERE node_id = $1 AND status IN ('offered', 'running')"
+
+
+async def test_a_plan_made_while_a_table_was_empty_does_not_outlast_its_growth(
+    database_url: str, sql: asyncpg.Connection, queue: Queue
+):
+    db = await open_database(database_url)
+
+    async def plan() -> str:
+        async with db.fleet.acquire() as connection:
+            if not await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name = 'free_slots'"):
+                await connection.execute(f"PREPARE free_slots AS {FREE_SLOTS}")
+            return "\n".join(row[0] for row in await connection.fetch("EXPLAIN EXECUTE free_slots(NULL)"))
+
+    try:
+        await plan()
+        former = await plan()
+        await sql.execute("SET session_replication_role = replica")
+        await sql.execute(
+            """INSERT INTO attempt (id, issue_id, node_id, node_name, number, branch, claim_id, offer, start_by)
+               SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'node', 1, 'b', gen_random_uuid(), '{}',
+                   clock_timestamp()
+               FROM generate_series(1, 2000)"""
+        )
+        assert await plan() == former
+        await asyncio.sleep(PLANS_LAST_S)
+        await plan()
+        assert "Index Cond: (node_id = $1)" in await plan()
+    finally:
+        await db.close()

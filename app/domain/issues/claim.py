@@ -7,7 +7,8 @@ cost depends neither on how many issues wait, nor on how many of them are not fo
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -67,15 +68,13 @@ class _Ask:
 NOT_RECEIVED = "not_received"
 """The failure code of an offer that went back because its node hung up: the same claim may have other work."""
 
-# Two servers may hear the same node at once: its claims must see each other's slots and claim ids. An issue whose
-# time has come joins the queue in the same statement, so that no timer decides what is claimable.
-_BEGIN = f"""
-WITH due AS (
-    UPDATE issue SET deferred = false WHERE id IN (
-        SELECT id FROM issue WHERE status = 'pending' AND deferred AND not_before <= clock_timestamp()
-        ORDER BY not_before LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    RETURNING 1)
-SELECT count(pg_advisory_xact_lock({offers.ADVISORY_CLASS}, key)) FROM unnest($1::int[]) AS key
+# Two servers may hear the same node at once: its claims must see each other's slots and claim ids.
+_LOCK = "SELECT pg_advisory_xact_lock({advisory_class}, key) FROM unnest('{{{keys}}}'::int[]) AS key"
+# An issue whose time has come joins the queue before it is looked at, so that no timer decides what is claimable.
+_IS_DUE = "status = 'pending' AND deferred AND not_before <= clock_timestamp()"
+_DUE = f"""
+UPDATE issue SET deferred = false
+WHERE id IN (SELECT id FROM issue WHERE {_IS_DUE} ORDER BY not_before LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """
 _CALLERS = f"""
 SELECT who.n, node.id, node.name, node.boot_id, node.tags, node.tool_categories, {EFFECTIVE_DESIRED} AS desired,
@@ -87,7 +86,8 @@ SELECT who.n, node.id, node.name, node.boot_id, node.tags, node.tool_categories,
        AND failure_code IS DISTINCT FROM '{NOT_RECEIVED}') AS given,
     hash_record_extended(ROW(node.tags, node.tool_categories, (
         SELECT array_agg(credential_id ORDER BY credential_id) FROM credentialnodelink WHERE node_id = node.id
-    )), 0) AS kind
+    )), 0) AS kind,
+    EXISTS (SELECT FROM issue WHERE {_IS_DUE}) AS is_work_due
 FROM unnest($1::bytea[], $2::uuid[]) WITH ORDINALITY AS who (token_hash, claim_id, n)
 JOIN node ON node.token_hash = who.token_hash
 """
@@ -95,7 +95,8 @@ _MATCHES = f"""{LANES}
 SELECT demand.lane, demand.rank AS head, demand.requires, demand.tool, demand.project_id, demand.repository_id,
     project.max_running AS project_cap, repository.max_running AS repository_cap,
     array_agg(who.n) FILTER (WHERE {ELIGIBLE}) AS takers,
-    array_agg(credential.id) FILTER (WHERE {ELIGIBLE}) AS credentials
+    array_agg(credential.id) FILTER (WHERE {ELIGIBLE}) AS credentials,
+    array_agg(credential.id) FILTER (WHERE {ELIGIBLE} AND credential.is_capped) AS capped
 FROM lane AS demand
 LEFT JOIN project ON project.id = demand.project_id
 LEFT JOIN repository ON repository.id = demand.repository_id
@@ -133,8 +134,7 @@ RETURNING taken.slot, issue.lane, {offers.COLUMNS}
 
 async def flush(pool: asyncpg.Pool, settings: Settings, requests: Sequence[ClaimRequest]) -> list[Given | AppError]:
     """Answers every request, in order; commits before it returns."""
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(_BEGIN, sorted({_lock_key(request.token_hash) for request in requests}))
+    async with pool.acquire() as connection, _transaction(connection, requests):
         answers, asks = await _callers(connection, settings, requests)
         distinct = list({id(ask): ask for ask in asks.values()}.values())
         lanes = await _match(connection, distinct)
@@ -145,7 +145,22 @@ async def flush(pool: asyncpg.Pool, settings: Settings, requests: Sequence[Claim
         return answers
 
 
-def _lock_key(token_hash: bytes) -> int:
+@asynccontextmanager
+async def _transaction(connection: asyncpg.Connection, requests: Sequence[ClaimRequest]) -> AsyncGenerator[None]:
+    """Begins with the lock of each node, in one round trip; always in the same order, so that no two wait in a ring."""
+    keys = sorted({lock_key(request.token_hash) for request in requests})
+    lock = _LOCK.format(advisory_class=offers.ADVISORY_CLASS, keys=",".join(map(str, keys)))
+    try:
+        await connection.execute(f"BEGIN; {lock}")
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+
+
+def lock_key(token_hash: bytes) -> int:
     return int.from_bytes(token_hash[:4], "big", signed=True)
 
 
@@ -162,6 +177,8 @@ async def _callers(
         [request.claim_id for request in requests],
         settings.heartbeat_interval * HEARTBEATS_MISSED_UNTIL_OFFLINE,
     )
+    if rows and rows[0]["is_work_due"]:
+        await connection.execute(_DUE)
     answers: list[Given | AppError] = [Unauthorized("The node token is unknown; register again.")] * len(requests)
     asks: dict[int, _Ask] = {}
     kinds: dict[int, _Kind] = {}
@@ -200,14 +217,16 @@ def _given(node: asyncpg.Record, given: Sequence[str], unserved: Sequence[Demand
 
 @dataclass(slots=True)
 class _Lanes:
-    demands: dict[int, Demand]
-    limits: dict[int, caps.Limits]
-    heads: dict[int, float]
-    exhausted: set[int]
+    demands: dict[int, Demand] = field(default_factory=dict[int, Demand])
+    limits: dict[int, caps.Limits] = field(default_factory=dict[int, caps.Limits])
+    heads: dict[int, float] = field(default_factory=dict[int, float])
+    capped: set[UUID] = field(default_factory=set[UUID])
+    """The credentials that may have a cap."""
+    exhausted: set[int] = field(default_factory=set[int])
 
 
 async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes:
-    lanes = _Lanes({}, {}, {}, set())
+    lanes = _Lanes()
     if not asks:
         return lanes
     kinds = list({id(ask.kind): ask.kind for ask in asks}.values())
@@ -216,6 +235,8 @@ async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes
         lanes.demands[lane] = Demand(frozenset(row["requires"]), row["tool"])
         lanes.limits[lane] = caps.Limits.of(row)
         lanes.heads[lane] = row["head"]
+        capped: list[UUID] = row["capped"] or []
+        lanes.capped.update(capped)
         takers: list[int] = row["takers"] or []
         for n, credential in zip(takers, row["credentials"] or [], strict=True):
             kinds[n - 1].lanes[lane] = credential
@@ -229,8 +250,7 @@ async def _serve(connection: asyncpg.Connection, settings: Settings, lanes: _Lan
             alike[tuple(sorted(ask.kind.lanes))].append(ask)
     if not alike:
         return
-    credentials = {credential for ask in asks for credential in ask.kind.lanes.values() if credential is not None}
-    room = await caps.measure(connection, lanes.limits.values(), credentials)
+    room = await caps.measure(connection, lanes.limits.values(), lanes.capped)
     for mine, group in alike.items():
         slots = [ask for turn in range(max(ask.slots for ask in group)) for ask in group if ask.slots > turn]
         if room.is_unlimited:

@@ -35,7 +35,7 @@ CATEGORY = """coalesce(demand.tool,
 # Of the credentials linked to the node that serve this owner: whether there are any, and the best usable one.
 # Where none is linked the tool runs with the node's own login; where all are barred the issue waits.
 CREDENTIAL = f"""
-SELECT count(*) AS linked,
+SELECT count(*) AS linked, bool_or(c.max_running IS NOT NULL) AS is_capped,
     (array_agg(c.id ORDER BY (c.owner_id = demand.owner_id) DESC, c.last_used_at NULLS FIRST, c.id)
         FILTER (WHERE NOT c.is_disabled AND (c.cooldown_until IS NULL OR c.cooldown_until <= clock_timestamp())
                   AND (c.max_running IS NULL OR c.max_running > (
