@@ -6,7 +6,8 @@ whose request waits inside for a statement that no frozen database will ever ans
 
 import asyncio
 from collections import Counter
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, cast
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
@@ -18,6 +19,7 @@ from app.http.requests import header
 IN_FLIGHT_PER_NODE = 256
 """A node has at most a thousand slots, and each needs a request only now and then."""
 BODY_WITHIN_S = 20.0
+_LOOK_EVERY_S = 1.0
 _NODE = b"bearer nyn_"
 _LONG_POLL = "/nodes/claim"
 
@@ -38,11 +40,11 @@ class _Call:
         self.started = False
         self._is_ours = False
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         if self._is_ours:
-            return
+            return _dropped()
         self.started = True
-        await self._send(message)
+        return self._send(message)
 
     async def refuse(self, error: AppError) -> None:
         if self.started:
@@ -51,8 +53,49 @@ class _Call:
         await problems.send(self._scope, self._send, error)
 
 
+async def _dropped() -> None: ...
+
+
+class _Patience:
+    """Ends whatever waits for a body longer than it may.
+
+    One look around each second serves all: a timer for each body would cost more than to read it.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._looking: asyncio.TimerHandle | None = None
+
+    async def receive(self, receive: Receive, deadline: float) -> Any:
+        """The next message, by `deadline` of the loop's clock or a second later. Raises `BodyTooSlow`."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._until[task] = deadline
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if task in self._late and not task.uncancel():
+                raise BodyTooSlow from None
+            raise
+        finally:
+            del self._until[task]
+            self._late.discard(task)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for task, deadline in self._until.items():
+            if deadline <= now and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._looking = loop.call_later(_LOOK_EVERY_S, self._look) if self._until else None
+
+
 class Admission:
     def __init__(self) -> None:
+        self._patience = _Patience()
         self._pulse: Pulse | None = None
         self._calls: set[_Call] = set()
         self._in_flight: Counter[bytes] = Counter()
@@ -88,7 +131,7 @@ class Admission:
         if node:
             self._in_flight[node] += 1
         try:
-            await next_app(scope, _in_time(scope, receive), call.send)
+            await next_app(scope, self._in_time(scope, receive), call.send)
         except AppError as error:
             # Of the body, where it was read in front of Litestar.
             await call.refuse(error)
@@ -99,6 +142,26 @@ class Admission:
                 if not self._in_flight[node]:
                     del self._in_flight[node]
 
+    def _in_time(self, scope: HTTPScope, receive: Receive) -> Receive:
+        """The body must be here within `BODY_WITHIN_S`, or a slow sender would hold what the handler holds."""
+        if scope["method"] in {"GET", "HEAD", "DELETE"}:
+            return receive
+        deadline = asyncio.get_running_loop().time() + BODY_WITHIN_S
+        is_complete = False
+
+        async def receive_in_time() -> Any:
+            nonlocal is_complete
+            if is_complete:
+                return await receive()
+            message = await self._patience.receive(receive, deadline)
+            if message["type"] != "http.request":
+                # Also what granian says of chunks that are none.
+                raise InvalidInput("The body ended before it was complete.")
+            is_complete = not message.get("more_body", False)
+            return message
+
+        return receive_in_time
+
     def _refuse_all(self) -> None:
         for call in list(self._calls):
             task = asyncio.ensure_future(call.refuse(Unavailable()))
@@ -108,28 +171,3 @@ class Admission:
 
 def needs_database(path: str) -> bool:
     return path.startswith("/api/") or path == "/readyz"
-
-
-def _in_time(scope: HTTPScope, receive: Receive) -> Receive:
-    """The body must be here within `BODY_WITHIN_S`, or a slow sender would hold what the handler holds."""
-    if scope["method"] in {"GET", "HEAD", "DELETE"}:
-        return receive
-    deadline = asyncio.get_running_loop().time() + BODY_WITHIN_S
-    is_complete = False
-
-    async def receive_in_time() -> Any:
-        nonlocal is_complete
-        if is_complete:
-            return await receive()
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise BodyTooSlow from None
-        if message["type"] != "http.request":
-            # Also what granian says of chunks that are none.
-            raise InvalidInput("The body ended before it was complete.")
-        is_complete = not message.get("more_body", False)
-        return message
-
-    return receive_in_time

@@ -1,14 +1,17 @@
 """What happens around every request: its id, its one log line, its content type."""
 
+import itertools
+import logging
+import os
 import re
 import time
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from typing import Any, cast
 
 import structlog
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from app.db.base import new_id
 from app.errors import WrongContentType
 from app.metering import Meter
 
@@ -18,7 +21,16 @@ _QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    return next((value for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            return value
+    return None
+
+
+def _names() -> Iterator[str]:
+    """Random once for the process: a random name for each request would cost several times more."""
+    process = os.urandom(8).hex()
+    return (f"{process}-{n}" for n in itertools.count(1))
 
 
 def logged(next_app: ASGIApp, meter: Meter) -> ASGIApp:
@@ -27,31 +39,32 @@ def logged(next_app: ASGIApp, meter: Meter) -> ASGIApp:
     Stands around the whole application, since Litestar's middleware does not see a path that no route has.
     Neither bodies nor headers nor query strings are logged: they may hold secrets.
     """
+    names = _names()
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if "method" not in scope:  # Neither a lifespan nor a web socket has one.
             await next_app(scope, receive, send)
             return
         given = header(scope, b"x-request-id")
-        request_id = given.decode() if given and _CLIENT_ID.fullmatch(given) else str(new_id())
+        request_id = given.decode() if given and _CLIENT_ID.fullmatch(given) else next(names)
         scope["state"]["request_id"] = request_id
         started = time.perf_counter()
         status = 0
 
-        async def send_named(message: Message) -> None:
+        def send_named(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            return send(message)
 
         try:
             await next_app(scope, receive, send_named)
         finally:
             seconds = time.perf_counter() - started
-            meter.answered(scope["method"], scope.get("path_template") or "none", status, seconds)
-            if scope["path"] not in _QUIET:
+            route = cast("dict[str, str]", scope).get("path_template") or "none"
+            meter.answered(scope["method"], route, status, seconds)
+            if (status >= 500 or log.is_enabled_for(logging.DEBUG)) and scope["path"] not in _QUIET:
                 _write_line(scope, status, request_id, seconds)
 
     return handle

@@ -44,8 +44,7 @@ HOT = {
     "cap of a project": (caps._COUNT["project"], ["ix_issue_processing_project_id"]),
     "cap of a repository": (caps._COUNT["repository"], ["ix_issue_processing_repository_id"]),
     "cap of a credential": (caps._COUNT["credential"], ["ix_attempt_live_credential"]),
-    "beat": (heartbeat._BEAT, ["uq_node_token_hash", "pk_node"]),
-    "held": (heartbeat._HELD, ["ix_attempt_live_node"]),
+    "beat": (heartbeat._BEAT, ["uq_node_token_hash", "pk_node", "ix_attempt_live_node"]),
     "missed": (heartbeat._MISS, ["attempt"]),
     "log lock": (log_append._LOCK, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
     "late log": (log_append._LATE, ["pk_attempt", "pk_issue"]),
@@ -108,7 +107,7 @@ async def test_a_hot_statement_uses_its_indexes(million: asyncpg.Connection, nam
         ("take", "ix_issue_ready"),
         ("matches", "ix_issue_ready"),
         ("due", "ix_issue_deferred"),
-        ("held", "ix_attempt_live_node"),
+        ("beat", "ix_attempt_live_node"),
         ("cap of a project", "ix_issue_processing_project_id"),
     ],
 )

@@ -1,8 +1,8 @@
 """Heartbeats: that a node lives, what it holds, what it shall do. Those that arrive together are written together."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -30,19 +30,20 @@ class Heard:
     came_back: bool
 
 
-# Writes nothing that is indexed, so that the row is updated in place (see `Node`).
+# Writes nothing that is indexed, so that the row is updated in place (see `Node`). One statement, and so one round trip
+# and a transaction by itself: what the nodes hold is read beside.
 _BEAT = f"""
-UPDATE node SET last_heartbeat = clock_timestamp(), status = 'online',
-    disk_free_bytes = coalesce(beat.disk_free_bytes, node.disk_free_bytes)
-FROM (SELECT DISTINCT ON (token_hash, boot_id) * FROM unnest($1::bytea[], $2::text[], $3::bigint[])
-          AS beat (token_hash, boot_id, disk_free_bytes)) AS beat
-JOIN node AS former USING (token_hash)
-WHERE node.id = former.id AND node.boot_id = beat.boot_id
-RETURNING node.id, node.token_hash, {EFFECTIVE_DESIRED} AS desired, former.status AS former_status
-"""
-_HELD = """
-SELECT id, node_id, missed, cancel_requested_at IS NOT NULL AS wants_cancel
-FROM attempt WHERE node_id = ANY ($1) AND status IN ('offered', 'running')
+WITH heard AS (
+    UPDATE node SET last_heartbeat = clock_timestamp(), status = 'online',
+        disk_free_bytes = coalesce(beat.disk_free_bytes, node.disk_free_bytes)
+    FROM (SELECT DISTINCT ON (token_hash, boot_id) * FROM unnest($1::bytea[], $2::text[], $3::bigint[])
+              AS beat (token_hash, boot_id, disk_free_bytes)) AS beat
+    JOIN node AS former USING (token_hash)
+    WHERE node.id = former.id AND node.boot_id = beat.boot_id
+    RETURNING node.id, node.token_hash, {EFFECTIVE_DESIRED} AS desired, former.status AS former_status)
+SELECT heard.*, held.* FROM heard CROSS JOIN LATERAL (
+    SELECT array_agg(id) AS held, array_agg(missed) AS missed, array_agg(cancel_requested_at IS NOT NULL) AS unwanted
+    FROM attempt WHERE node_id = heard.id AND status IN ('offered', 'running')) AS held
 """
 _MISS = "UPDATE attempt SET missed = missed + 1 WHERE id = ANY ($1) AND status IN ('offered', 'running')"
 _NAMED_AGAIN = "UPDATE attempt SET missed = 0 WHERE id = ANY ($1) AND missed > 0"
@@ -59,11 +60,8 @@ class _Missing:
 async def flush(db: Database, beats: Sequence[Beat]) -> list[Heard | AppError]:
     """Answers every heartbeat, in order; commits before it returns."""
     missing = _Missing()
-    async with db.fleet.acquire() as connection, connection.transaction():
+    async with db.fleet.acquire() as connection:
         nodes = await _beat(connection, beats)
-        held: defaultdict[UUID, dict[UUID, asyncpg.Record]] = defaultdict(dict)
-        for row in await connection.fetch(_HELD, [node["id"] for node in nodes.values()]):
-            held[row["node_id"]][row["id"]] = row
         answers: list[Heard | AppError] = []
         strangers: list[int] = []
         for n, beat in enumerate(beats):
@@ -72,7 +70,7 @@ async def flush(db: Database, beats: Sequence[Beat]) -> list[Heard | AppError]:
                 strangers.append(n)
                 answers.append(Unauthorized("The node token is unknown; register again."))
             else:
-                answers.append(_answer(node, beat.heartbeat, held[node["id"]], missing))
+                answers.append(_answer(node, beat.heartbeat, missing))
         if strangers:
             await _tell_stale_from_unknown(connection, beats, strangers, answers)
         await _note_missing(connection, missing)
@@ -96,20 +94,23 @@ async def _beat(connection: asyncpg.Connection, beats: Sequence[Beat]) -> dict[t
     }
 
 
-def _answer(node: asyncpg.Record, heartbeat: Heartbeat, held: dict[UUID, asyncpg.Record], missing: _Missing) -> Heard:
+def _answer(node: asyncpg.Record, heartbeat: Heartbeat, missing: _Missing) -> Heard:
+    columns: tuple[Sequence[Any], ...] = (node["held"] or (), node["missed"] or (), node["unwanted"] or ())
+    held: dict[UUID, tuple[int, bool]] = {
+        attempt_id: (missed, unwanted) for attempt_id, missed, unwanted in zip(*columns, strict=True)
+    }
+    named = {attempt.attempt_id for attempt in heartbeat.attempts}
     actions: list[AttemptAction] = []
-    named: set[UUID] = set()
     for attempt in heartbeat.attempts:
-        row = held.get(attempt.attempt_id)
-        if row is None:
+        if attempt.attempt_id not in held:
             actions.append(AttemptAction(attempt.attempt_id, Action.ABANDON))
             continue
-        named.add(attempt.attempt_id)
-        actions.append(AttemptAction(attempt.attempt_id, Action.CANCEL if row["wants_cancel"] else Action.CONTINUE))
-        if row["missed"]:
+        missed, unwanted = held[attempt.attempt_id]
+        actions.append(AttemptAction(attempt.attempt_id, Action.CANCEL if unwanted else Action.CONTINUE))
+        if missed:
             missing.again.append(attempt.attempt_id)
     for attempt_id in held.keys() - named:
-        often = held[attempt_id]["missed"] + 1 >= _LEFT_OUT_UNTIL_LOST
+        often = held[attempt_id][0] + 1 >= _LEFT_OUT_UNTIL_LOST
         (missing.too_often if often else missing.once).append(attempt_id)
     return Heard(Desired(node["desired"]), actions, node["id"], node["former_status"] != "online")
 
