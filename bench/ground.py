@@ -106,7 +106,7 @@ class Ground:
         full = {
             "url": server.url,
             "create_url": server.url,
-            "tokens": seeded.tokens[: job.pop("nodes", None)],
+            "tokens": seeded.tokens[job.pop("from_node", 0) :][: job.pop("nodes", None)],
             "attempts": seeded.attempts[: job.pop("attempts", None)],
             "operator": seeded.operator,
             **job,
