@@ -13,10 +13,12 @@ from msgspec import Meta, Struct, field
 
 # PostgreSQL's text cannot hold NUL, so every stored string refuses it here instead of failing there.
 NO_NUL = r"^[^\x00]*$"
-ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
-TAG = r"^[^\x00-\x20\x7f,]+$"
-CATEGORY = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"
-SHA = r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$"
+# Python's `$` stands before a line feed at the end too, and OpenAPI's dialect has no `\Z`.
+END = r"$(?!\n)"
+ONE_LINE = rf"^[^\x00-\x1f\x7f]*{END}"
+TAG = rf"^[^\x00-\x20\x7f,]+{END}"
+CATEGORY = rf"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?{END}"
+SHA = rf"^(?:[0-9a-f]{{40}}|[0-9a-f]{{64}}){END}"
 Line255 = Annotated[str, Meta(min_length=1, max_length=255, pattern=ONE_LINE)]
 Text500 = Annotated[str, Meta(max_length=500, pattern=NO_NUL)]
 Text64K = Annotated[str, Meta(max_length=65_536, pattern=NO_NUL)]
@@ -30,7 +32,7 @@ Sha = Annotated[str, Meta(pattern=SHA, examples=["9fceb02d0ae598e95dc970b74767f1
 # git check-ref-format(1), and no leading "-", which git would read as an option.
 REF = (
     r"^(?![-/.])(?!@$)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[/.]$))"
-    r"[^\x00-\x20\x7f~^:?*\[\\]+$"
+    rf"[^\x00-\x20\x7f~^:?*\[\\]+{END}"
 )
 RefName = Annotated[str, Meta(min_length=1, max_length=255, pattern=REF, examples=["main"])]
 
@@ -40,9 +42,9 @@ _PATH = r"[^\x00-\x20\x7f]+"
 REMOTE_URL = (
     rf"^(?:https://{_HOST}(?::\d{{1,5}})?/{_PATH}"
     rf"|ssh://(?:[A-Za-z0-9_][\w.-]*@)?{_HOST}(?::\d{{1,5}})?/{_PATH}"
-    rf"|[A-Za-z0-9_][\w.-]*@{_HOST}:(?![-:]){_PATH})$"
+    rf"|[A-Za-z0-9_][\w.-]*@{_HOST}:(?![-:]){_PATH}){END}"
 )
-LOCAL_URL = rf"^(?:file://)?/{_PATH}$"
+LOCAL_URL = rf"^(?:file://)?/{_PATH}{END}"
 REPOSITORY_URL = f"{REMOTE_URL}|{LOCAL_URL}"
 RepositoryUrl = Annotated[
     str,

@@ -8,14 +8,26 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from app.errors import InvalidInput
-from app.protocol import Line255
+from app.protocol import END, Line255
+
+EMAIL = rf"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+{END}"
+MOMENT = rf"^\d{{4}}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]\d\d:\d\d){END}"
+CURSOR = rf"^[A-Za-z0-9_=-]*{END}"
+ENTRY_OR_SEQ = rf"^(?:-1|[0-9]{{1,9}}|[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}){END}"
+FORMS = {
+    EMAIL: "must be an email address, as ada@example.org",
+    MOMENT: "must be a point in time with an offset, as 2026-11-23T06:00:00Z",
+    CURSOR: "must be a next_cursor that this list gave",
+    ENTRY_OR_SEQ: "must be the id of an entry, or a seq from -1 on",
+}
+"""What a person reads in place of a pattern; see `FORMS` in `app.protocol` too."""
 
 Email = Annotated[
     str,
     Meta(
         min_length=3,
         max_length=255,
-        pattern=r"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+$",
+        pattern=EMAIL,
         examples=["ada@example.org"],
     ),
 ]
@@ -26,7 +38,7 @@ FilterMoment = Annotated[
     str | None,
     QueryParameter(
         max_length=40,
-        pattern=r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$",
+        pattern=MOMENT,
         description="RFC 3339 with an offset.",
         schema_extra={"format": "date-time"},
     ),
@@ -34,9 +46,7 @@ FilterMoment = Annotated[
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many items at most.")]
 Cursor = Annotated[
     str | None,
-    QueryParameter(
-        max_length=1024, pattern=r"^[A-Za-z0-9_=-]*$", description="`next_cursor` of the page before, same filters."
-    ),
+    QueryParameter(max_length=1024, pattern=CURSOR, description="`next_cursor` of the page before, same filters."),
 ]
 MaxRunning = Annotated[int, Meta(ge=0, le=2**31 - 1, description="How many of its issues run at once; null: any.")]
 Name = Line255

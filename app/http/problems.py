@@ -1,7 +1,7 @@
 """Every refusal as an RFC 9457 problem document, and every failure of ours as a plain 500 that says nothing inside."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db.outage import is_database_away
 from app.errors import AppError, Unavailable
-from app.protocol import FORMS
+from app.protocol import FORMS, CredentialCategory, Desired, IssueStatus, NodeStatus
+from app.schemas import FORMS as OPERATORS_FORMS
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger("nodeyard.http")
@@ -32,7 +33,17 @@ CODES = {
     503: "unavailable",
 }
 _NAMED_FIELD = re.compile(r"(?:unknown|missing required) field `([^`]*)`")
-_FORMS = {repr(pattern): meaning for pattern, meaning in FORMS.items()}
+_FORMS = {repr(pattern): meaning for pattern, meaning in {**FORMS, **OPERATORS_FORMS}.items()}
+_CHOICES: dict[str, Iterable[str]] = {
+    "category": CredentialCategory,
+    "desired": Desired,
+    "sort": ("created_at", "priority"),
+    "status": (*IssueStatus, *NodeStatus),
+}
+_PLAINER = {
+    404: "There is nothing at this address; /schema/swagger lists all that there is.",
+    405: "This address does not take {method}; /schema/swagger lists what it takes.",
+}
 
 
 def problem(
@@ -73,6 +84,10 @@ def _worded(field: str, message: str) -> dict[str, str]:
     named = _NAMED_FIELD.search(message)
     if field == "data":
         field = named[1] if named else "body"
+    if message == "'data'":
+        message = "The body is missing; send a JSON object."
+    if message.startswith("Invalid enum value") and field in _CHOICES:
+        message += f"; choose one of {', '.join(_CHOICES[field])}"
     _, _, pattern = message.partition("matching regex ")
     return {"field": field, "message": _FORMS.get(pattern, message)}
 
@@ -80,6 +95,8 @@ def _worded(field: str, message: str) -> dict[str, str]:
 def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     status = error.status_code
     detail = str(error.detail)
+    if detail == HTTPStatus(status).phrase:
+        detail = _PLAINER.get(status, detail).format(method=request.method)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return on_bug(request, error)
     members = {"errors": [{"field": "body", "message": detail}]} if status == HTTPStatus.BAD_REQUEST else None

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from app.protocol import CredentialCategory, Line255
+from app.protocol import ONE_LINE, CredentialCategory, Line255
 from app.schemas import Body, MaxRunning, Page, UsageTotals
 
 Pat = Annotated[
@@ -12,7 +12,7 @@ Pat = Annotated[
     Meta(
         min_length=1,
         max_length=16_384,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        pattern=ONE_LINE,
         description="The secret. No answer ever shows it again.",
     ),
 ]

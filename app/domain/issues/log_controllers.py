@@ -10,12 +10,13 @@ from app.db.models.work import Issue
 from app.deps import CurrentPaging, CurrentViewer, Db, Session, Stopping, Visitor
 from app.domain.issues import log_stream, queries
 from app.domain.issues.schemas import LogOut, LogPage
+from app.schemas import ENTRY_OR_SEQ
 from app.streaming import LastEventId, answer
 
 After = Annotated[
     str | None,
     QueryParameter(
-        pattern=r"^(?:-1|[0-9]{1,9}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$",
+        pattern=ENTRY_OR_SEQ,
         description="The id of an entry, or a `seq`.",
     ),
 ]
