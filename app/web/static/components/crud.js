@@ -12,6 +12,7 @@ import { Icon } from "./icon.js";
 import { Menu } from "./menu.js";
 import { Empty, Field, Loading, Problem } from "./parts.js";
 import { Bar, View } from "./shell.js";
+import { SpentOn } from "./spent.js";
 import { act } from "./toast.js";
 
 // No event tells of these things; who changes one sees it at once, others soon.
@@ -47,6 +48,7 @@ const EVERY_MS = 30_000;
  * @property {Column[]} columns
  * @property {Input[]} inputs
  * @property {(row: any, tools: RowTools) => import("./menu.js").Item[]} [items] more for a row's menu
+ * @property {"projects" | "credentials"} [spent] whose single objects say what was spent
  * @property {(row: any, onClose: () => void, refresh: () => void) => any} [editor] instead of the form
  */
 /** @typedef {{refresh: () => void, change: (row: any, body: any, done?: string) => void, open: (dialog: any) => void, close: () => void}} RowTools */
@@ -112,7 +114,7 @@ function Form({ kind, row, onClose, onSaved }) {
       }
       return html`<${Field} key=${id} label=${t(input.label)} hint=${input.hint && t(input.hint)} error=${errors[input.name]} wide=${input.wide} for=${id}>
         <${FormInput} input=${input} id=${id} value=${values[input.name]} wrong=${Boolean(errors[input.name])} onChange=${change} first=${at === 0} /><//>`;
-    })}</div>
+    })}${row && kind.spent && html`<${SpentOn} resource=${kind.spent} id=${row.id} />`}</div>
   <//>`;
 }
 

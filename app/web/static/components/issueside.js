@@ -6,6 +6,7 @@ import { compact, cost, dateTime, number, shortRepository } from "../lib/format.
 import { t } from "../lib/i18n.js";
 import { Copy, Tags } from "./parts.js";
 import { Icon } from "./icon.js";
+import { Spent } from "./spent.js";
 import { IssueStatus } from "./status.js";
 import { Ago, Elapsed } from "./time.js";
 
@@ -43,19 +44,18 @@ export function usageOf(attempts) {
   return [...sums.values()];
 }
 
-/** @param {{attempts: AttemptOut[]}} props */
-function Cost({ attempts }) {
+/** @param {{issue: IssueDetailOut, attempts: AttemptOut[]}} props */
+function Cost({ issue, attempts }) {
   const usage = usageOf(attempts);
   if (usage.length === 0) return null;
-  const total = usage.reduce((sum, each) => sum + Number(each.cost_usd), 0);
-  return html`<section class="side-part"><h2>${t("issue.cost")}<span class="spacer"></span><span data-cost=${total}>${cost(total)}</span></h2>
+  return html`<section class="side-part"><h2>${t("issue.cost")}</h2><p><${Spent} usage=${issue.usage} /></p>
     <dl>${usage.map((each) => html`<div class="fact cost" key=${each.model}><dt class="ellipsis mono" title=${`${each.provider} ${each.model}`}>${each.model}</dt>
       <dd title=${t("cost.tokens", { input: number(each.input_tokens), output: number(each.output_tokens), cached: number(each.cache_read_tokens) })}>
         ${compact(each.input_tokens)} → ${compact(each.output_tokens)} <span class="quiet-text">${cost(Number(each.cost_usd))}</span></dd></div>`)}</dl>
   </section>`;
 }
 
-/** @param {{issue: IssueOut, attempts: AttemptOut[]}} props */
+/** @param {{issue: IssueDetailOut, attempts: AttemptOut[]}} props */
 export function IssueSide({ issue, attempts }) {
   const project = useCatalogue("projects").byId.get(issue.project_id ?? "");
   const prompt = useCatalogue("prompts").byId.get(issue.prompt_id ?? "");
@@ -85,6 +85,6 @@ export function IssueSide({ issue, attempts }) {
       ${issue.completed_at && html`<${Fact} name=${t("field.completed")}><${Ago} at=${issue.completed_at} /><//>`}
       <${Fact} name=${t("field.id")}><span class="row-flex"><span class="mono ellipsis" title=${issue.id}>${issue.id}</span><${Copy} text=${issue.id} /></span><//>
     </dl></section>
-    <${Cost} attempts=${attempts} />
+    <${Cost} issue=${issue} attempts=${attempts} />
   </aside>`;
 }

@@ -2,9 +2,9 @@
 // Small things that every view uses.
 import { useState } from "../vendor/hooks.js";
 import { html } from "../lib/html.js";
-import { t } from "../lib/i18n.js";
+import { refusal, t } from "../lib/i18n.js";
 import { Icon } from "./icon.js";
-import { complain, sentence } from "./toast.js";
+import { complain, Told } from "./toast.js";
 
 /** @param {{text: string, label?: string}} props */
 export function Copy({ text, label }) {
@@ -38,7 +38,7 @@ export function Empty({ icon, title, text, children }) {
 export function Problem({ problem, retry }) {
   return html`<div class="notice" data-tone="bad" role="alert">
     <${Icon} name="warning" />
-    <div class="row-flex wrap"><span>${sentence(problem)}</span>
+    <div class="row-flex wrap"><${Told} problem=${problem} />
       ${retry && html`<button type="button" class="button small" onClick=${retry}>${t("action.try_again")}</button>`}</div>
   </div>`;
 }
@@ -62,6 +62,6 @@ export function Field({ label, hint, error, wide, for: id, children }) {
   return html`<div class=${wide ? "field wide" : "field"}>
     <label for=${id}>${label}</label>
     ${children}
-    ${error ? html`<span class="wrong" role="alert">${error}</span>` : hint && html`<span class="hint">${hint}</span>`}
+    ${error ? html`<span class="wrong" role="alert">${refusal("field")} <span lang="en">${error}</span></span>` : hint && html`<span class="hint">${hint}</span>`}
   </div>`;
 }

@@ -394,3 +394,29 @@ export const zh = {
   "account.session": "浏览器会话",
   "account.never": "永不",
 };
+
+// By the `code` of the answer; the server's own sentence stands beside it in small print.
+/** @type {Record<string, string>} */
+export const refusals = {
+  "field": "此项不符合要求。",
+  "invalid_input": "输入有误，未做任何更改。",
+  "unauthorized": "尚未登录，或者邮箱、密码、令牌有误。",
+  "wrong_password": "当前密码不正确。",
+  "forbidden": "您没有权限执行此操作。",
+  "not_found": "对象不存在，或者不属于您。",
+  "conflict": "对象当前的状态不允许此操作，请刷新后重试。",
+  "email_in_use": "该邮箱已被其他账号使用。",
+  "name_in_use": "该名称已被使用。",
+  "last_superuser": "这是最后一个有效的超级用户，请先设置另一个。",
+  "no_superuser": "尚无超级用户。",
+  "not_cancellable": "该任务已经结束，无法取消。",
+  "not_requeueable": "该任务正在等待或执行，无法重新排队。",
+  "not_pending_merge": "该任务不在待合并状态。",
+  "too_large": "内容过大。",
+  "body_too_slow": "请求发送过慢，请重试。",
+  "method_not_allowed": "服务器不支持此操作。",
+  "unsupported_media_type": "服务器不接受这种格式。",
+  "too_many_requests": "尝试次数过多，请稍后再试。",
+  "unavailable": "数据库暂时无法访问，请稍后再试。",
+  "internal": "服务器内部出错。",
+};

@@ -19,11 +19,17 @@ function preferred() {
 
 /** @type {Record<Language, Record<Word, string> | null>} */
 const words = { en, zh: null };
+/** What a refusal of the API means, by its code, where the server's own English is not the reader's language. */
+const refusals = /** @type {Record<Language, Record<string, string>>} */ ({ en: {}, zh: {} });
 export const language = signal(/** @type {Language} */ ("en"));
 
 /** @param {Language} code */
 async function use(code) {
-  words[code] ??= (await import(`../i18n/${code}.js`))[code];
+  if (!words[code]) {
+    const loaded = await import(`../i18n/${code}.js`);
+    words[code] = loaded[code];
+    refusals[code] = loaded.refusals;
+  }
   language.value = code;
 }
 
@@ -68,3 +74,6 @@ export function named(family, value) {
   const key = /** @type {Word} */ (`${family}.${value}`);
   return key in en ? t(key) : (value ?? "");
 }
+
+/** @param {string} code @returns {string | undefined} undefined where the server's own sentence is to be shown */
+export const refusal = (code) => refusals[language.value][code];

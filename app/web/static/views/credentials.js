@@ -54,6 +54,7 @@ function Links({ row, onClose }) {
 const CREDENTIALS = {
   resource: "credentials",
   type: "credential",
+  spent: "credentials",
   title: "place.credentials",
   create: "credentials.create",
   empty: "credentials.none",

@@ -96,9 +96,9 @@ function Trouble({ issue, attempts }) {
 
 /** @param {{id: string}} props */
 export default function IssueView({ id }) {
-  const live = useLive((signal) => /** @type {Promise<IssueOut>} */ (get(`/issues/${id}`, {}, signal)), [id], {
-    on: ["issue", "deleted"],
-    concerns: (event) => event.id === id,
+  const live = useLive((signal) => /** @type {Promise<IssueDetailOut>} */ (get(`/issues/${id}`, {}, signal)), [id], {
+    on: ["issue", "deleted", "log"],
+    concerns: (event, type) => (type === "log" ? event.issue_id : event.id) === id,
   });
   const attempts = useAttempts(id).data ?? [];
   const [editing, setEditing] = useState(false);

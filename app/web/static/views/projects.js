@@ -8,6 +8,7 @@ import { Ago } from "../components/time.js";
 const PROJECTS = {
   resource: "projects",
   type: "project",
+  spent: "projects",
   title: "place.projects",
   create: "projects.create",
   empty: "projects.none",

@@ -8,7 +8,7 @@ import { Crud, FormInput } from "../components/crud.js";
 import { FormDialog } from "../components/dialog.js";
 import { Field, Tags } from "../components/parts.js";
 import { Ago } from "../components/time.js";
-import { sentence } from "../components/toast.js";
+import { Told } from "../components/toast.js";
 
 const TYPING_MS = 300;
 const RECENT = 30;
@@ -52,7 +52,7 @@ function Preview({ content }) {
       <select class="select" id="preview-issue" value=${issue} onChange=${(/** @type {any} */ event) => setIssue(event.target.value)}>
         ${issues.length === 0 && html`<option value="">${t("prompts.sample_issue")}</option>`}
         ${issues.map((each) => html`<option key=${each.id} value=${each.id}>${issueName(each)} ${each.title}</option>`)}</select></div>
-    ${shown.problem && html`<div class="notice" data-tone="bad" role="alert">${sentence(shown.problem)}</div>`}
+    ${shown.problem && html`<div class="notice" data-tone="bad" role="alert"><${Told} problem=${shown.problem} /></div>`}
     <pre class=${shown.problem ? "stale" : ""} tabindex="0" aria-label=${t("prompts.preview")}>${shown.text}</pre>
   </div>`;
 }
