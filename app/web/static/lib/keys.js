@@ -1,6 +1,6 @@
 //@ts-check
 // The keyboard: single keys and two-key sequences, off while one types or a dialog is open.
-import { useEffect, useRef } from "../vendor/hooks.js";
+import { useLayoutEffect, useRef } from "../vendor/hooks.js";
 
 const SEQUENCE_MS = 1200;
 
@@ -34,13 +34,13 @@ document.addEventListener("keydown", (event) => {
 });
 
 /**
- * Binds while the component is on the page; the newest binding of a key wins.
+ * Binds while the component is on the page, from before it is seen; the newest binding of a key wins.
  * @param {Record<string, (event: KeyboardEvent) => void>} keys such as `{"/": …, "g i": …}`
  */
 export function useKeys(keys) {
   const newest = useRef(keys);
   newest.current = keys;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const own = Object.keys(newest.current).map((name) => ({
       keys: name,
       act: (/** @type {KeyboardEvent} */ event) => newest.current[name]?.(event),
