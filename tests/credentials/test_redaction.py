@@ -57,12 +57,30 @@ def test_a_secret_split_over_two_entries_is_masked_in_both(at):
         "nyn_" + "a" * 49,
         "AKIAIOSFODNN7EXAMPLE",
         "glpat-" + "x1" * 12,
+        "key_" + "0f" * 16,
+        "xoxb-" + "1a" * 6,
+        "AIza" + "x" * 35,
+        "npm_" + "x" * 36,
+        "hf_" + "x" * 30,
+        "pypi-" + "x" * 50,
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcDEF123_-",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
     ],
 )
 def test_well_known_tokens_are_masked_without_being_told(token):
-    assert Masker([]).mask(f"see {token} there") == f"see {MASK} there"
+    text = f"see {token} there"
+    assert Masker([]).mask(text) == f"see {MASK} there"
+    narrowed = Masker([]).within("nothing here", text)
+    assert narrowed is not None
+    assert narrowed.mask(text) == f"see {MASK} there"
+
+
+def test_a_masker_is_narrowed_to_the_secrets_that_occur():
+    masker = Masker([SECRET, "another-secret"])
+    assert masker.within("ordinary", "lines of ai_coding: done") is None
+    narrowed = masker.within("ordinary", f"say {SECRET}!")
+    assert narrowed is not None
+    assert narrowed.mask(f"say {SECRET}, not another-secret!") == f"say {MASK}, not another-secret!"
 
 
 def test_a_password_in_a_url_is_masked():

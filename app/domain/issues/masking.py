@@ -1,7 +1,7 @@
 """The secrets of attempts, out of the log entries that they would appear in."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from uuid import UUID
 
@@ -39,9 +39,10 @@ def storable(masker: Masker, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
 
     A secret may begin in the output of one and end in that of the next of its step.
     """
-    everything = _everything(entries)
-    found = masker.within(everything)
-    if found is None and "\0" not in everything:
+    # Has every text as a part, and also what the outputs are together.
+    everything = "".join([entry.output or "" for entry in entries]), "\n".join(_other_texts(entries))
+    found = masker.within(*everything)
+    if found is None and not any("\0" in text for text in everything):
         return entries
 
     def clean(text: str | None) -> str | None:
@@ -62,11 +63,13 @@ def storable(masker: Masker, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
     ]
 
 
-def _everything(entries: Sequence[LogEntry]) -> str:
-    """Has every text of the entries as a part, and also what their outputs are together."""
-    outputs = [entry.output or "" for entry in entries]
-    others = [text for entry in entries for text in (entry.step_name, entry.command, entry.error_message) if text]
-    return "".join(outputs) + "\n" + "\n".join(others)
+def _other_texts(entries: Sequence[LogEntry]) -> Iterator[str]:
+    for entry in entries:
+        yield entry.step_name
+        if entry.command:
+            yield entry.command
+        if entry.error_message:
+            yield entry.error_message
 
 
 def _masked_outputs(masker: Masker, entries: Sequence[LogEntry]) -> list[str | None]:
