@@ -36,7 +36,7 @@ test: $(READY) ## Run the tests on a PostgreSQL of their own
 
 chaos: $(READY) ## Break a real installation and count what is lost: make chaos SEED=1 MINUTES=10 AGENTS=100
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --agents $(or $(AGENTS),20)
-	$(BIN)/pytest -q -m chaos tests
+	$(BIN)/pytest -q -s -m chaos tests
 
 mutants: $(READY) ## Break the server's own rules and see that the tests notice
 	PYTHONPATH=tests $(BIN)/python -m chaos.mutants

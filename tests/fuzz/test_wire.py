@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,7 +12,6 @@ import pytest
 from chaos.cluster import REGISTRATION_KEY, Postgres, Server
 
 HALF_OPEN = 2_000
-POLLS = 1_000
 
 
 @pytest.fixture(scope="module")
@@ -124,26 +124,39 @@ async def test_thousands_of_half_open_connections_cost_little_and_hold_nobody_up
         writer.transport.abort()
 
 
-async def test_thousands_of_waiting_polls_cost_little_memory(server: Server):
-    tokens = []
-    for n in range(5):
-        machine = {"name": f"poll-{n}", "machine_id": f"machine-{n}", "boot_id": "boot", "version": "1"}
-        body = json.dumps(machine).encode()
-        key = f"Authorization: Bearer {REGISTRATION_KEY}"
-        answer = await said(server, post(REGISTER, body, JSON, key, f"Content-Length: {len(body)}"))
-        tokens.append(json.loads(answer.partition(b"\r\n\r\n")[2])["node_token"])
+async def registered(server: Server, name: str) -> str:
+    """The token of a new node."""
+    machine = {"name": name, "machine_id": f"machine-{name}", "boot_id": "boot", "version": "1"}
+    body = json.dumps(machine).encode()
+    key = f"Authorization: Bearer {REGISTRATION_KEY}"
+    answer = await said(server, post(REGISTER, body, JSON, key, f"Content-Length: {len(body)}"))
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["node_token"]
+
+
+@pytest.mark.parametrize("polls", [1_000, pytest.param(10_000, marks=pytest.mark.chaos)])
+async def test_thousands_of_waiting_polls_cost_little_memory(server: Server, polls: int):
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < polls + 500:
+        pytest.skip(f"{polls} connections need a higher limit of open files: ulimit -n")
+    tokens = [await registered(server, f"poll-{polls}-{n}") for n in range(polls // 200)]
     before = server.memory_bytes()
     opened = []
-    for n in range(POLLS):
+    for n in range(polls):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         body = json.dumps({"claim_id": str(uuid4()), "boot_id": "boot"}).encode()
-        token = f"Authorization: Bearer {tokens[n % 5]}"
-        writer.write(post("/api/v1/nodes/claim?wait=30", body, JSON, token, f"Content-Length: {len(body)}"))
+        token = f"Authorization: Bearer {tokens[n // 200]}"
+        writer.write(post("/api/v1/nodes/claim?wait=60", body, JSON, token, f"Content-Length: {len(body)}"))
         opened.append((reader, writer))
+    started = time.monotonic()
+    assert (await said(server, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    took = time.monotonic() - started
     await asyncio.sleep(3)
-    per_poll = (server.memory_bytes() - before) / POLLS
+    per_poll = (server.memory_bytes() - before) / polls
+    answered = [asyncio.ensure_future(reader.read(100)) for reader, _ in opened]
+    assert not (await asyncio.wait(answered, timeout=0.1))[0], "a poll that should wait was answered"
     for _, writer in opened:
         writer.transport.abort()
+    await asyncio.wait(answered)
+    print(f"{polls} waiting polls: {per_poll / 1024:.1f} KiB each, another call answered in {took:.2f} s")
     assert per_poll < 50 * 1024, f"{per_poll:.0f} bytes for each waiting poll"
     await asyncio.sleep(1)
     assert (await said(server, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 200")
