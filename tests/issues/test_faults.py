@@ -1,6 +1,7 @@
 """What only shows when two things happen at once: each test drives the race itself instead of hoping for it."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -162,14 +163,16 @@ async def test_one_issue_for_thousands_of_waiting_nodes_is_one_claim(
 @pytest.mark.parametrize("nodes", [300, pytest.param(1_000, marks=pytest.mark.chaos)])
 @pytest.mark.usefixtures("app")
 async def test_hundreds_of_nodes_that_restart_at_once_are_all_let_in(make_node: MakeNode, queue: Queue, nodes: int):
-    """Those that find no connection free in time are told to come again, and come."""
+    """Those that find no connection free in time are told to come again, and come as agents do."""
 
     async def restart(number: int) -> None:
+        limit_s = 0.5
         while True:
             with suppress(AssertionError):
                 await make_node(f"node-{number}")
                 return
-            await asyncio.sleep(0.2 + number % 10 / 10)
+            await asyncio.sleep(max(random.uniform(1, 2), random.uniform(0.05, limit_s)))
+            limit_s = min(limit_s * 2, 15.0)
 
     started = time.monotonic()
     await asyncio.gather(*(restart(number) for number in range(nodes)))
