@@ -5,15 +5,17 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import asyncpg
+import structlog
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer, WorkerProcess
@@ -32,7 +34,10 @@ STOP_WITHIN_S = 4
 _LOOK_EVERY_S = 0.01
 _BACKPRESSURE = 100_000
 """Connections a worker takes at once: each waiting node holds one for its long poll."""
+CONNECTIONS_WANTED = 10_240
+"""What a fleet of ten thousand waiting nodes needs, and a little for the database and the files."""
 _PR_SET_PDEATHSIG = 1
+log = structlog.get_logger("nodeyard.server")
 _PORT_FREE_WITHIN_S = 5
 
 
@@ -135,9 +140,21 @@ def _worker(settings: Settings) -> Litestar:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     logs.configure(settings)
+    _allow_connections()
     app = create_app(settings)
     app.on_startup.append(_settle_garbage_collector)
     return app
+
+
+def _allow_connections() -> None:
+    """Each waiting node holds a connection, which is an open file; of those, programs get 1024 unless they ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some systems state a hard limit that they do not grant.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft != resource.RLIM_INFINITY and soft < CONNECTIONS_WANTED:
+        log.warning("few connections: raise the limit of open files (ulimit -Hn, LimitNOFILE=)", at_most=soft)
 
 
 def _settle_garbage_collector() -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ async def eventually(look: Callable[[], Awaitable[Any]], within_s: float = PATIE
 class ServerProcess:
     """`nodeyard serve` on a port that stays the same over restarts."""
 
-    def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
+    def __init__(self, folder: Path, database_url: str, launcher: Sequence[str] = (), **settings: str) -> None:
+        """`launcher` stands before its command line."""
+        self._launcher = launcher
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -65,8 +67,19 @@ class ServerProcess:
     def spawn(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"], env=self._environment, stdout=log, stderr=log
+                [*self._launcher, sys.executable, "-m", "app", "serve"], env=self._environment, stdout=log, stderr=log
             )
+
+    @property
+    def complaints(self) -> str:
+        """What it wrote to its log."""
+        return self._log.read_text()
+
+    def workers(self) -> list[int]:
+        """The ids of its worker processes."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     async def ready(self) -> None:
         """Waits until the server serves, and logs in."""
