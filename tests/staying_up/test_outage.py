@@ -207,6 +207,8 @@ async def test_heartbeats_and_results_pass_while_slow_lists_hold_every_connectio
     for _ in range(3):
         status, _, _, took = await caller.beat()
         assert (status, took < 1) == (200, True)
+    spent = {"usage": [{"provider": "anthropic", "model": "m", "input_tokens": 1}]}
+    assert (await caller.send("PUT", f"/api/v1/attempts/{attempt_id}/usage", spent, caller.node))[0] == 200
     assert (await caller.finish(attempt_id))[0] == 200
     turned_away = await caller.send("GET", "/api/v1/projects", None, caller.person)
     assert (turned_away[0], turned_away[3] < 3) == (503, True)
