@@ -23,6 +23,8 @@ SELECT gen_random_uuid(), 'node ' || n, 'machine ' || n, (SELECT id FROM "user")
     (ARRAY['online', 'offline'])[1 + (n % 100) / 99], (ARRAY['active', 'paused'])[1 + (n % 100) / 99],
     now() - n * interval '1 minute'
 FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO attempt (id, issue_id, node_name, number, status, branch, claim_id, offer, start_by, started_at)
+SELECT gen_random_uuid(), id, 'n', 1, 'running', 'b', gen_random_uuid(), '{{}}', now(), now() FROM issue LIMIT 1000;
 INSERT INTO node_tally SELECT owner_id, status, desired, count(*) FROM node GROUP BY 1, 2, 3;
 RESET session_replication_role;
 """
@@ -35,7 +37,7 @@ EXPECTED = {
     "/nodes": ["ix_node_created_at_id"],
     "/nodes?status=offline": ["ix_node_status_created_at_id"],
     "/nodes?desired=paused": ["ix_node_desired_created_at_id"],
-    "/dashboard/stats": ["ix_issue_pending_owner_id_created_at_id"],
+    "/dashboard/stats": ["ix_issue_pending_owner_id_created_at_id", "pk_issue"],
 }
 
 

@@ -92,12 +92,15 @@ async def _nodes(session: AsyncSession, viewer: Viewer) -> NodeCounts:
 
 
 async def _busy(session: AsyncSession, viewer: Viewer) -> int:
-    holding = (
-        select(func.count(Attempt.node_id.distinct()))
-        .join(Node, Node.id == Attempt.node_id)
-        .where(IS_LIVE_ATTEMPT, Node.status == NodeStatus.ONLINE, visible_to(viewer, Node))
+    """One step into the nodes for each that holds an attempt: as a plain join it reads all nodes."""
+    held = select(Attempt.node_id).where(IS_LIVE_ATTEMPT).distinct().subquery()
+    node = (
+        select(Node.id)
+        .where(Node.id == held.c.node_id, Node.status == NodeStatus.ONLINE, visible_to(viewer, Node))
+        .limit(1)
+        .lateral()
     )
-    return await session.scalar(holding) or 0
+    return await session.scalar(select(func.count()).select_from(held).join(node, true())) or 0
 
 
 async def _count(session: AsyncSession, viewer: Viewer, model: type[Any]) -> int:
@@ -123,19 +126,28 @@ async def _throughput(session: AsyncSession, viewer: Viewer) -> list[Throughput]
 
 
 async def _running(session: AsyncSession, viewer: Viewer) -> list[Running]:
-    rows = await session.execute(
+    # In order before the issues are looked up, one by one, so that this ends with the last that is shown: as a plain
+    # join it reads all issues.
+    live = (
         select(
-            Issue.id,
-            Issue.title,
+            Attempt.id,
+            Attempt.issue_id,
             Attempt.node_id,
             Attempt.node_name,
-            Attempt.id,
             Attempt.started_at,
-            func.extract("epoch", func.now() - Attempt.started_at),
+            func.extract("epoch", func.now() - Attempt.started_at).label("running_s"),
         )
-        .join(Issue, Issue.id == Attempt.issue_id)
-        .where(IS_LIVE_ATTEMPT, Attempt.started_at.is_not(None), visible_to(viewer, Issue))
+        .where(IS_LIVE_ATTEMPT, Attempt.started_at.is_not(None))
         .order_by(Attempt.started_at, Attempt.id)
+        .offset(0)
+        .subquery()
+    )
+    its = live.c
+    issue = select(Issue.title).where(Issue.id == its.issue_id, visible_to(viewer, Issue)).limit(1).lateral()
+    rows = await session.execute(
+        select(its.issue_id, issue.c.title, its.node_id, its.node_name, its.id, its.started_at, its.running_s)
+        .join(issue, true())
+        .order_by(its.started_at, its.id)
         .limit(RUNNING_MAX)
     )
     return [
