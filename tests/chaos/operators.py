@@ -158,7 +158,7 @@ class Watcher:
                         await asyncio.sleep(0.1)
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError):
                 await asyncio.sleep(0.2)
 
     async def _look(self, connection: asyncpg.Connection) -> None:

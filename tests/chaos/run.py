@@ -44,6 +44,8 @@ class Wanted:
     lost: int = 100
     stale: int = 100
     unanswered: int = 100
+    snapshots: int = 500
+    """Looks at all rows of one moment, for caps and slots: about five a second while the database answers."""
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Outcome:
         vacuous = [
             f"only {counts[name]} {name}, {least} are wanted"
             for name, least in (
-                ("lost attempts", wanted.lost), ("stale", wanted.stale), ("unanswered", wanted.unanswered)
+                ("lost attempts", wanted.lost), ("stale", wanted.stale), ("unanswered", wanted.unanswered),
+                ("snapshots", wanted.snapshots),
             )
             if counts[name] < least
         ]  # fmt: skip
@@ -81,6 +84,9 @@ async def storm(seed: int, seconds: float, agents: int, servers: int = 2) -> Out
             await nemesis.rage(seconds)
             await _settle(battle)
             watching.cancel()
+            with suppress(asyncio.CancelledError):
+                # One that ended by itself has looked away ever since.
+                await watching
             for agent in battle.agents:
                 await agent.stop()
             await check(battle.operator, battle.world.history)

@@ -84,6 +84,30 @@ async def test_servers_that_claim_for_one_node_at_once_respect_its_slots(
         assert held == 2
 
 
+async def test_a_claim_under_way_while_its_machine_starts_anew_leaves_no_slot_taken_twice(
+    queue: Queue, make_node: MakeNode, others: list[Database], settings: Settings, database_url: str
+):
+    node = await make_node(max_slots=1)
+    for _ in range(2):
+        await queue.add()
+
+    async def start_anew() -> None:
+        again = await make_node(max_slots=1, boot_id="boot-2")
+        assert await claimed(others[1], settings, asking(again)) == 1
+
+    holder = await asyncpg.connect(database_url)
+    async with holder.transaction():
+        # A claim reads this table behind its count of free slots; registering does not.
+        await holder.execute("LOCK TABLE repository IN ACCESS EXCLUSIVE MODE")
+        former = asyncio.ensure_future(claimed(others[0], settings, asking(node)))
+        await asyncio.sleep(0.5)
+        anew = asyncio.ensure_future(start_anew())
+        await asyncio.sleep(1.5)
+    await holder.close()
+    await asyncio.gather(former, anew)
+    assert await queue.sql.fetchval("SELECT count(*) FROM attempt WHERE status IN ('offered', 'running')") == 1
+
+
 async def test_servers_that_claim_under_one_cap_at_once_respect_it(
     queue: Queue, make_node: MakeNode, others: list[Database], settings: Settings
 ):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.base import new_id
 from app.db.models.accounts import User
 from app.db.models.fleet import Node
-from app.domain.issues import lifecycle
+from app.domain.issues import claim, lifecycle, offers
 from app.domain.nodes.notices import node_changed
 from app.errors import Conflict
 from app.protocol import NodeStatus, Register
@@ -26,6 +26,7 @@ async def register(session: AsyncSession, machine: Register) -> tuple[UUID, str,
     `no_superuser` when nobody could own the node.
     """
     await session.execute(select(func.pg_advisory_xact_lock(_ADVISORY_CLASS, func.hashtext(machine.machine_id))))
+    await _let_claims_end(session, machine)
     token = mint(Prefix.NODE)
     node = await _known(session, machine)
     is_new = node is None
@@ -58,6 +59,15 @@ async def deregister(session: AsyncSession, node_id: UUID) -> None:
 def heartbeat_interval(configured: timedelta, nodes_online: int) -> timedelta:
     """Stretched when the fleet is so large that more than 4 000 heartbeats a second would come."""
     return max(configured, timedelta(seconds=round(nodes_online / 4000, 1)))
+
+
+async def _let_claims_end(session: AsyncSession, machine: Register) -> None:
+    """Waits for claims under the token that is replaced, and holds new ones off: they counted the node's slots, and
+    what they take must be there to be lost. Before the node is locked, since they come to lock it too.
+    """
+    former = await session.scalar(select(Node.token_hash).where(Node.machine_id == machine.machine_id))
+    if former is not None:
+        await session.execute(select(func.pg_advisory_xact_lock(offers.ADVISORY_CLASS, claim.lock_key(former))))
 
 
 async def _known(session: AsyncSession, machine: Register) -> Node | None:
