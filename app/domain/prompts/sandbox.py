@@ -216,7 +216,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def compiled(self, source: str) -> Any:
         """Raises `jinja2.TemplateSyntaxError` with the line, also for what is refused."""
         counted = _Counted().visit(self.parse(source))
-        return self.from_string(cast("nodes.Template", counted))
+        template = self.from_string(cast("nodes.Template", counted))
+        # Otherwise a chain of two, which each rendering would walk in Python.
+        template.globals = dict(template.globals)
+        return template
 
     def wrap_str_format(self, value: Any) -> None:
         """Leaves str.format as it is: refused, since one placeholder can be a billion characters wide."""
