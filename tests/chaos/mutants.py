@@ -49,7 +49,9 @@ MUTANTS = [
     Mutant("no lock on what is claimed", f"{ISSUES}/claim.py",
            "LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head", "LIMIT wanted.n) AS head"),
     Mutant("no lock on the claiming node", f"{ISSUES}/claim.py",
-           "SELECT count(pg_advisory_xact_lock({offers.ADVISORY_CLASS}, key)) FROM", "SELECT count(key) FROM"),
+           'await connection.execute(f"BEGIN; {lock}")', 'await connection.execute("BEGIN")'),
+    Mutant("a new boot overtakes a claim under way", "app/domain/nodes/registering.py",
+           "await _let_claims_end(session, machine)", "pass", ("tests/issues/test_faults.py",)),
     Mutant("caps counted without a lock", f"{ISSUES}/caps.py", "ORDER BY id FOR NO KEY UPDATE", "ORDER BY id"),
     Mutant("a claim sent again is a new claim", f"{ISSUES}/claim.py",
            "WHERE node_id = node.id AND claim_id = who.claim_id", "WHERE false",
@@ -106,15 +108,15 @@ def copy_of_tree(to: Path) -> None:
             shutil.copy(source, to / name)
 
 
-def mutate(tree: Path, mutant: Mutant) -> None:
-    path = tree / mutant.file
-    text = path.read_text()
+def broken(tree: Path, mutant: Mutant) -> str:
+    """The mutant's file as it would read. Raises `ValueError` where the mutant must be mended."""
+    text = (tree / mutant.file).read_text()
     if text.count(mutant.old) != 1:
-        sys.exit(f"mutant {mutant.name!r} applies {text.count(mutant.old)} times to {mutant.file}: mend it")
-    broken = text.replace(mutant.old, mutant.new)
+        raise ValueError(f"mutant {mutant.name!r} applies {text.count(mutant.old)} times to {mutant.file}")
+    changed = text.replace(mutant.old, mutant.new)
     # What cannot be imported would be noticed by any test.
-    compile(broken, path, "exec")
-    path.write_text(broken)
+    compile(changed, mutant.file, "exec")
+    return changed
 
 
 @contextmanager
@@ -124,7 +126,7 @@ def tree_with(mutant: Mutant | None) -> Generator[Path]:
         tree.chmod(0o755)
         copy_of_tree(tree)
         if mutant is not None:
-            mutate(tree, mutant)
+            (tree / mutant.file).write_text(broken(tree, mutant))
         yield tree
 
 
@@ -169,9 +171,9 @@ def main() -> int:
         return storm_that_breaks(tree, asked.storm.split(",")) if asked.storm else failing(tree, tests)
 
     with tree_with(None) as tree:
-        broken = judge(tree, sorted({test for mutant in chosen for test in mutant.tests}))
-        if broken is not None:
-            sys.exit(f"The unbroken tree fails already, so nothing is proved: {broken}")
+        fails = judge(tree, sorted({test for mutant in chosen for test in mutant.tests}))
+        if fails is not None:
+            sys.exit(f"The unbroken tree fails already, so nothing is proved: {fails}")
     survived = 0
     print(f"{'mutant':46} {'s':>4}  caught by")
     for mutant in chosen:
