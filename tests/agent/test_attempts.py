@@ -72,6 +72,14 @@ async def test_no_change_is_said_and_final(server, remote, make_agent, make_issu
     assert remote.branches == ["main"]
 
 
+async def test_a_long_report_in_any_script_arrives(server, make_agent, make_issue):
+    make_agent(f"printf '{'🐛' * 3000}'; exit 4")
+    issue_id = await make_issue(max_attempts=1)
+    attempt = await server.attempt_ended(issue_id)
+    assert (attempt["status"], attempt["failure_code"]) == ("failed", "tool_failed")
+    assert "🐛" * 1900 in attempt["error_message"]
+
+
 async def test_a_tool_that_fails_is_tried_again(server, remote, make_agent, make_issue):
     agent = make_agent('case "$NODEYARD_BRANCH" in *-a1) echo oh no; exit 4;; esac; echo new > code.txt')
     issue_id = await make_issue(issue_number=3)

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.agent import client as client_module
 from app.agent.client import Client, LogGap, NotTaking, Refused, StaleBoot, Superseded, Unreachable, patiently
-from app.protocol import Claim, Finish, Heartbeat, LogBatch, Register, Result
+from app.protocol import Action, Claim, Finish, Heartbeat, HeldAttempt, LogBatch, Register, Result
+from tests.agent.harness import REGISTRATION_KEY
 
 ATTEMPT = UUID("0197f0aa-0000-7000-8000-000000000001")
 BEAT = {"desired": "active", "heartbeat_interval_s": 15, "attempts": []}
@@ -127,6 +128,18 @@ async def test_a_heartbeat_is_sent_once(peer, client):
     with pytest.raises(Unreachable):
         await client.heartbeat(Heartbeat("boot"))
     assert len(peer.requests) == 1
+
+
+async def test_a_node_with_hundreds_of_attempts_is_heard(server):
+    client = Client(server.url)
+    body = Register(name="large", machine_id="large-machine", boot_id="boot", max_slots=1000)
+    held = [HeldAttempt(uuid4(), "running") for _ in range(500)]
+    try:
+        client.token = (await client.register(REGISTRATION_KEY, body, patience_s=5)).node_token
+        answer = await client.heartbeat(Heartbeat("boot", 500, held))
+    finally:
+        await client.aclose()
+    assert [order.action for order in answer.attempts] == [Action.ABANDON] * 500
 
 
 async def test_a_token_that_is_not_known_is_renewed_once(peer, client):
