@@ -75,6 +75,9 @@ screenshots: $(READY) chromium ## Take the pictures of the documents anew, from 
 test-web: $(READY) chromium frontend/node_modules/.package-lock.json ## Run the page's tests in a real browser
 	$(BIN)/pytest -m web tests/web
 
+hour: $(READY) chromium ## An hour of a busy fleet's events on an open page, compressed: make hour EVENTS=36000
+	NODEYARD_WEB_EVENTS=$(or $(EVENTS),36000) $(BIN)/pytest -q -s -m web tests/web/test_hour.py
+
 openapi: $(READY) ## Write openapi.json anew from the routes
 	$(BIN)/nodeyard openapi openapi.json
 
@@ -102,4 +105,4 @@ lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants fuzz check drift diagram bench-upgrade openapi bench bench-peers lock page vendor chromium test-web screenshots
+.PHONY: help install demo serve agent migrate migration test lint fix chaos mutants fuzz check drift diagram bench-upgrade openapi bench bench-peers lock page vendor chromium test-web screenshots hour
