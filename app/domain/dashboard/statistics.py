@@ -26,7 +26,7 @@ async def collect(session: AsyncSession, viewer: Viewer) -> Stats:
     return Stats(
         issues=await _issues(session, viewer),
         nodes=await _nodes(session, viewer),
-        **{name: await _count(session, viewer, model) for name, model in _COUNTED.items()},
+        **await _counts(session, viewer),
         throughput=await _throughput(session, viewer),
         running=await _running(session, viewer),
         usage=await spending.tallied(session, _mine(viewer, UsageTally)),
@@ -103,8 +103,12 @@ async def _busy(session: AsyncSession, viewer: Viewer) -> int:
     return await session.scalar(select(func.count()).select_from(held).join(node, true())) or 0
 
 
-async def _count(session: AsyncSession, viewer: Viewer, model: type[Any]) -> int:
-    return await session.scalar(select(func.count()).select_from(model).where(visible_to(viewer, model))) or 0
+async def _counts(session: AsyncSession, viewer: Viewer) -> dict[str, int]:
+    each = (
+        select(func.count()).select_from(model).where(visible_to(viewer, model)).scalar_subquery().label(name)
+        for name, model in _COUNTED.items()
+    )
+    return {name: int(n) for name, n in (await session.execute(select(*each))).mappings().one().items()}
 
 
 async def _throughput(session: AsyncSession, viewer: Viewer) -> list[Throughput]:
@@ -135,7 +139,6 @@ async def _running(session: AsyncSession, viewer: Viewer) -> list[Running]:
             Attempt.node_id,
             Attempt.node_name,
             Attempt.started_at,
-            func.extract("epoch", func.now() - Attempt.started_at).label("running_s"),
         )
         .where(IS_LIVE_ATTEMPT, Attempt.started_at.is_not(None))
         .order_by(Attempt.started_at, Attempt.id)
@@ -144,8 +147,9 @@ async def _running(session: AsyncSession, viewer: Viewer) -> list[Running]:
     )
     its = live.c
     issue = select(Issue.title).where(Issue.id == its.issue_id, visible_to(viewer, Issue)).limit(1).lateral()
+    running_s = func.extract("epoch", func.now() - its.started_at)
     rows = await session.execute(
-        select(its.issue_id, issue.c.title, its.node_id, its.node_name, its.id, its.started_at, its.running_s)
+        select(its.issue_id, issue.c.title, its.node_id, its.node_name, its.id, its.started_at, running_s)
         .join(issue, true())
         .order_by(its.started_at, its.id)
         .limit(RUNNING_MAX)
