@@ -23,7 +23,7 @@ ISSUES = "app/domain/issues"
 _COPIED = ("app", "tests", "migrations", "typings", "alembic.ini", "pyproject.toml", "README.md", "LICENSE")
 _TABLE = ("tests/issues/test_state_table.py", "tests/issues/test_faults.py", "tests/issues/test_logs.py")
 _TURNS = ("tests/issues/test_turns.py",)
-_OUTAGE = ("tests/staying_up",)
+_OUTAGE = "tests/staying_up/test_outage.py"
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,14 @@ MUTANTS = [
     Mutant("usage of an attempt that is over", f"{ISSUES}/attempts.py",
            "if row is None or not await lifecycle.is_open(session, attempt_id):", "if row is None:"),
     Mutant("answer before commit", "app/db/engine.py",
-           '"lock_timeout": "5s",', '"lock_timeout": "5s", "synchronous_commit": "off",', _OUTAGE),
+           '"lock_timeout": "5s",', '"lock_timeout": "5s", "synchronous_commit": "off",',
+           (f"{_OUTAGE}::test_what_was_acknowledged_survives_the_database_being_killed_at_once",)),
     Mutant("nodes share the operators' connections", "app/deps.py",
-           "async with db.reserved.begin() as session:", "async with db.sessions.begin() as session:", _OUTAGE),
+           "async with db.reserved.begin() as session:", "async with db.sessions.begin() as session:",
+           (f"{_OUTAGE}::test_heartbeats_and_results_pass_while_slow_lists_hold_every_connection_of_operators",)),
     Mutant("nobody notices a frozen database", "app/db/outage.py",
-           "_MISSED_UNTIL_AWAY = 2", "_MISSED_UNTIL_AWAY = 10**9", _OUTAGE),
+           "_MISSED_UNTIL_AWAY = 2", "_MISSED_UNTIL_AWAY = 10**9",
+           (f"{_OUTAGE}::test_a_frozen_database_hangs_nobody_and_nobody_loses_work_to_it",)),
 ]  # fmt: skip
 
 

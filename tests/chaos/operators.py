@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from typing import Any
+import threading
+from typing import Any, Self
 
 import aiohttp
 import asyncpg
@@ -147,13 +148,24 @@ class Watcher:
 
     def __init__(self, world: World, database_url: str) -> None:
         self._world, self._url = world, database_url
+        self._done = threading.Event()
+        # The agents' own loop is often late, and the moments in between would go unseen.
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="watcher")
 
-    async def run(self) -> None:
-        while True:
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    async def _run(self) -> None:
+        while not self._done.is_set():
             try:
                 connection = await asyncpg.connect(self._url, timeout=2, command_timeout=10)
                 try:
-                    while True:
+                    while not self._done.is_set():
                         await self._look(connection)
                         await asyncio.sleep(0.1)
                 finally:

@@ -80,13 +80,9 @@ async def storm(seed: int, seconds: float, agents: int, servers: int = 2) -> Out
             nemesis = Nemesis(battle, dice)
             for agent in battle.agents:
                 agent.start()
-            watching = asyncio.create_task(Watcher(battle.world, battle.postgres.url).run())
-            await nemesis.rage(seconds)
-            await _settle(battle)
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                # One that ended by itself has looked away ever since.
-                await watching
+            with Watcher(battle.world, battle.postgres.url):
+                await nemesis.rage(seconds)
+                await _settle(battle)
             for agent in battle.agents:
                 await agent.stop()
             await check(battle.operator, battle.world.history)

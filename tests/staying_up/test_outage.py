@@ -269,7 +269,6 @@ async def test_sigterm_while_the_database_is_frozen_is_obeyed_within_five_second
 ):
     lists = [caller.send("GET", "/api/v1/issues", None, caller.person) for _ in range(20)]
     assert {status for status, *_ in await asyncio.gather(*lists)} == {200}
-    await caller.take_issue()
     stopped = postgres.freeze()
     try:
         under_way = [asyncio.ensure_future(caller.send("GET", "/api/v1/nodes", None, caller.person)) for _ in range(3)]
