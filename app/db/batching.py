@@ -4,6 +4,7 @@ There is no timer, so a lone request waits for nothing, and a busy server writes
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
@@ -33,18 +34,21 @@ class Batcher(Generic[Request, Answer]):
         *,
         at_once: int,
         at_most: int = 20_000,
-        second_from: int | None = None,
+        weigh: Callable[[Request], int] = lambda _: 1,
+        second_from: float = math.inf,
         observe: Observe = ignore,
     ) -> None:
         """`observe` hears of each flush: how many requests it has, and how many seconds the first of them waited.
 
-        `second_from`: while one flush is in flight, so many requests that wait are worth a second one beside it, so
-        that the database works on one while this process works on the other.
+        `second_from`: while one flush is in flight, waiting requests that `weigh` so much together are worth a second
+        one beside it, so that the database works on one while this process works on the other.
         """
         self._flush = flush
         self._at_once = at_once
         self._at_most = at_most
+        self._weigh = weigh
         self._second_from = second_from
+        self._weight = 0
         self._observe = observe
         self._waiting: deque[_Waiting[Request, Answer]] = deque()
         self._under_way: dict[asyncio.Task[None], list[_Waiting[Request, Answer]]] = {}
@@ -56,8 +60,9 @@ class Batcher(Generic[Request, Answer]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((request, answer, loop.time()))
+        self._weight += self._weigh(request)
         flushing = len(self._under_way)
-        if flushing == 0 or (flushing == 1 and len(self._waiting) == self._second_from):
+        if flushing == 0 or (flushing == 1 and self._weight >= self._second_from):
             self._under_way[asyncio.create_task(self._run())] = []
         return await answer
 
@@ -66,6 +71,7 @@ class Batcher(Generic[Request, Answer]):
         for _, answer, _ in chain(*self._under_way.values(), self._waiting):
             _settle(answer, problem)
         self._waiting.clear()
+        self._weight = 0
 
     async def drain(self) -> None:
         """Waits until everything that was submitted is answered."""
@@ -79,6 +85,7 @@ class Batcher(Generic[Request, Answer]):
                 size = min(self._at_once, len(self._waiting))
                 self._observe(size, asyncio.get_running_loop().time() - self._waiting[0][2])
                 batch = self._under_way[me] = [self._waiting.popleft() for _ in range(size)]
+                self._weight -= sum(self._weigh(request) for request, _, _ in batch)
                 await self._carry_out(batch)
         finally:
             del self._under_way[me]

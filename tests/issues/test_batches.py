@@ -59,10 +59,10 @@ async def test_claims_of_callers_that_go_away_are_neither_lost_nor_doubled(queue
 async def test_claims_that_wait_for_another_server_hold_up_only_themselves(
     app: Litestar, queue: Queue, make_node: MakeNode
 ):
-    """A second flush goes beside the first once enough requests wait."""
-    for n in range(31):
+    """A second flush goes beside the first once enough slots wait."""
+    for n in range(11):
         await queue.add(f"issue {n}")
-    nodes = [await make_node(f"node-{n}") for n in range(31)]
+    nodes = [await make_node(f"node-{n}", max_slots=4) for n in range(11)]
     token_hash = await queue.sql.fetchval("SELECT token_hash FROM node WHERE name = 'node-0'")
     async with queue.sql.transaction():
         await queue.sql.execute(
@@ -71,11 +71,11 @@ async def test_claims_that_wait_for_another_server_hold_up_only_themselves(
         held_up = asyncio.create_task(nodes[0].claim())
         while not await queue.sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
             await asyncio.sleep(0.01)
-        answers = await asyncio.gather(*(node.claim() for node in nodes[1:]))
-        assert [answer.status_code for answer in answers] == [200] * 30
+        answers = await asyncio.gather(*(node.claim(max=4) for node in nodes[1:]))
+        assert sum(len(answer.json()["attempts"]) for answer in answers if answer.status_code == 200) >= 10
         assert not held_up.done()
-    assert (await held_up).status_code == 200
-    assert await queue.sql.fetchval("SELECT count(DISTINCT issue_id) FROM attempt") == 31
+    assert (await held_up).status_code in {200, 204}
+    assert await queue.sql.fetchval("SELECT count(*) = count(DISTINCT issue_id) FROM attempt")
 
 
 REFUSE = """

@@ -25,7 +25,8 @@ from app.settings import Settings
 
 log = structlog.get_logger("nodeyard.dispatch")
 _FLUSH_AT_MOST = 128
-_SECOND_FROM = 16
+_SECOND_FROM = 32
+"""So many slots that wait are worth a second flush beside the first."""
 _ASK_FIRST = 4
 _BACKSTOP_S = 5.0
 """How long a doorbell that was lost goes unnoticed."""
@@ -50,6 +51,7 @@ class Dispatch:
         self._claims: Batcher[ClaimRequest, Given] = Batcher(
             lambda requests: claim.flush(db.fleet, settings, requests),
             at_once=_FLUSH_AT_MOST,
+            weigh=lambda request: request.max,
             second_from=_SECOND_FROM,
             observe=meter.batch("claims"),
         )
