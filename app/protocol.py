@@ -177,7 +177,7 @@ class HeldAttempt(Struct):
 
 
 class Heartbeat(Struct):
-    boot_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    boot_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
     free_slots: Annotated[int, Meta(ge=0, le=1000)] = 0
     attempts: Annotated[list[HeldAttempt], Meta(max_length=2000)] = field(default_factory=list[HeldAttempt])
     disk_free_bytes: Count | None = None
@@ -196,7 +196,7 @@ class HeartbeatAnswer(Struct):
 
 class Claim(Struct):
     claim_id: UUID
-    boot_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    boot_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
     max: Annotated[int, Meta(ge=1, le=100)] = 1
 
 

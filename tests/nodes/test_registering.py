@@ -95,6 +95,14 @@ async def test_the_registration_key_opens_nothing_else(registrar: httpx2.AsyncCl
     assert (await registrar.post("/api/v1/nodes/heartbeat", json={"boot_id": "b"})).status_code == 401
 
 
+async def test_a_boot_id_that_no_machine_can_have_registered_is_400(make_node: MakeNode):
+    node = await make_node()
+    for boot_id in ("\x00", "a\nb", ""):
+        node.boot_id = boot_id
+        for refused in (await node.beat(), await node.claim()):
+            assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input"), refused.text
+
+
 async def test_another_process_on_the_machine_is_told_to_exit(make_node: MakeNode):
     node = await make_node()
     node.boot_id = "boot-of-yesterday"
