@@ -28,7 +28,9 @@ _LOOK_EVERY = 50
 _ROWS = {
     "issue": "t", "attempt": "t", "attempt_usage": "t", "workflowlog": "t", "project": "t", "repository": "t",
     "prompt": "t", "credential": "t", "credentialnodelink": "t", "node_registration_key": "t", '"user"': "t",
-    "access_token": "(t.id, t.user_id, t.token_hash, t.expires_at)",
+    # Those that expire soon are forgotten by time.
+    "(SELECT * FROM access_token WHERE coalesce(expires_at > pg_postmaster_start_time() + interval '3 h', true))":
+        "(t.id, t.user_id, t.token_hash, t.expires_at)",
     "node": "(t.id, t.name, t.boot_id, t.token_hash, t.tags, t.max_slots)",
 }  # fmt: skip
 
@@ -44,7 +46,7 @@ def settings(settings: Settings) -> Settings:
 
 async def rows(sql: asyncpg.Connection) -> dict[str, str]:
     counts = [
-        f"SELECT '{table}', coalesce(md5(string_agg(({row})::text, '' ORDER BY ({row})::text)), '') FROM {table} t"
+        f"SELECT $${table}$$, coalesce(md5(string_agg(({row})::text, '' ORDER BY ({row})::text)), '') FROM {table} t"
         for table, row in _ROWS.items()
     ]
     return dict(await sql.fetch(" UNION ALL ".join(counts)))
