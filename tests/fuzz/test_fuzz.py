@@ -131,7 +131,7 @@ async def let_in_again(
     sql: asyncpg.Connection, anyone: httpx2.AsyncClient, admin: httpx2.AsyncClient, make_node: MakeNode,
     generator: Generator,
 ) -> None:  # fmt: skip
-    """A request that logged out, changed the password or deleted the node did what it asked for; we need a way in."""
+    """Requests that logged out, rotated the key or deleted the node did what they asked for; we need a way in."""
     tokens = generator._known.tokens
     if (await admin.get("/api/v1/auth/me")).status_code != 200:
         await sql.execute("DELETE FROM throttle")
@@ -145,5 +145,6 @@ async def let_in_again(
         admin.headers["Authorization"] = f"Bearer {answer.json()['token']}"
         tokens[:2] = [answer.json()["token"]] * 2
     if not await sql.fetchval("SELECT count(*) FROM node WHERE token_hash = $1", digest(tokens[2])):
+        await sql.execute("UPDATE node_registration_key SET key_hash = $1", digest(REGISTRATION_KEY))
         node = await make_node("node", max_slots=100, tools=[{"category": "claude-code"}])
         tokens[2] = token_of(node.http)
