@@ -35,6 +35,7 @@ SETTLED_WITHIN_S = 300.0 + 120.0
 CLEAN, VACUOUS, VIOLATED = 0, 3, 4
 """How the command ends. `VACUOUS`: nothing was wrong, but too little happened for the run to count."""
 _DISK = "160m"
+_LONGER = 4
 
 
 @dataclass
@@ -71,7 +72,8 @@ class Outcome:
         return [*self.history.problems, *vacuous]
 
 
-async def storm(seed: int, seconds: float, agents: int, servers: int = 2) -> Outcome:
+async def storm(seed: int, seconds: float, agents: int, servers: int = 2, *, stale: int = 0) -> Outcome:
+    """Rages for so many seconds, and on until `stale` writes were refused, at most twice as long again."""
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="nodeyard-chaos-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -82,6 +84,10 @@ async def storm(seed: int, seconds: float, agents: int, servers: int = 2) -> Out
                 agent.start()
             with Watcher(battle.world, battle.postgres.url):
                 await nemesis.rage(seconds)
+                for _ in range(_LONGER):
+                    if battle.world.history.counts["stale"] >= stale:
+                        break
+                    await nemesis.rage(seconds / 2)
                 await _settle(battle)
             for agent in battle.agents:
                 await agent.stop()
