@@ -73,7 +73,7 @@ screenshots: $(READY) chromium ## Take the pictures of the documents anew, from 
 	$(BIN)/python frontend/screenshots.py
 
 test-web: $(READY) chromium frontend/node_modules/.package-lock.json ## Run the page's tests in a real browser
-	$(BIN)/pytest -m web tests/web
+	$(BIN)/pytest -n $(WORKERS) -m web tests/web
 
 hour: $(READY) chromium ## An hour of a busy fleet's events on an open page, compressed: make hour EVENTS=36000
 	NODEYARD_WEB_EVENTS=$(or $(EVENTS),36000) $(BIN)/pytest -q -s -m web tests/web/test_hour.py
