@@ -187,3 +187,10 @@ async def newest(
 ) -> Slice:
     """One page of the rows that pass all of `where`, those created last first. `total` is counted unless given."""
     return await page(session, select(model).where(*where), paging, [model.created_at, model.id], total=total)
+
+
+async def newest_of(
+    session: AsyncSession, viewer: Sees, paging: Paging, model: type[Any], q: str | None, *where: ColumnElement[bool]
+) -> Slice:
+    """As `newest`, of the rows that the viewer may see and whose `folded` text holds `q`."""
+    return await newest(session, paging, model, visible_to(viewer, model), matches(q, model.folded), *where)

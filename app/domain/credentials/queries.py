@@ -4,7 +4,7 @@ from uuid import UUID
 from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.crud import Paging, Slice, equal, matches, newest, shaped, visible_to
+from app.db.crud import Paging, Slice, equal, newest, newest_of, shaped
 from app.db.models.fleet import Credential, CredentialNodeLink, Node
 from app.deps import Viewer
 from app.domain.credentials import links
@@ -23,15 +23,15 @@ async def list_credentials(
     q: str | None,
 ) -> Slice:
     linked = select(CredentialNodeLink.credential_id).where(CredentialNodeLink.node_id == node_id)
-    return await newest(
+    return await newest_of(
         session,
+        viewer,
         paging,
         Credential,
-        visible_to(viewer, Credential),
+        q,
         equal(category, Credential.category),
         equal(is_disabled, Credential.is_disabled),
         true() if node_id is None else Credential.id.in_(linked),
-        matches(q, Credential.folded),
     )
 
 
