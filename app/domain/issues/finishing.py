@@ -89,8 +89,7 @@ async def settle_credentials(
         if credential_id is None or isinstance(report, Release) or report.result is not Result.FAILED:
             continue
         if report.failure_code is FailureCode.QUOTA:
-            wait_s = report.retry_after_s or _QUOTA_COOLDOWN_S
-            spent[credential_id] = max(wait_s, spent.get(credential_id, 0.0))
+            spent[credential_id] = max(_quota_wait_s(report), spent.get(credential_id, 0.0))
         elif report.failure_code is FailureCode.AUTH:
             refused.setdefault(credential_id, (reason or "")[:500])
     # In the order of their ids, so that two servers never wait for each other.
