@@ -6,14 +6,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from playwright.async_api import CDPSession, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.agent.harness import ServerProcess
 from tests.web.conftest import MakeIssue
+from tests.web.processor import FRAME_MS, frame_ms
 
 pytestmark = pytest.mark.web
 
-FRAME_MS = 1000 / 60
 FRAMES = 120
 # Jumps through the whole log, so that each frame draws lines that were never drawn before.
 SCROLL = """async frames => {
@@ -41,11 +41,6 @@ async def add_attempt(server: ServerProcess, issue_id: str, entries: Sequence[tu
         [(uuid4(), issue_id, attempt_id, seq, *entry) for seq, entry in enumerate(entries)],
     )
     await connection.close()
-
-
-async def busy_ms(devtools: CDPSession) -> float:
-    metrics = (await devtools.send("Performance.getMetrics"))["metrics"]
-    return next(each["value"] for each in metrics if each["name"] == "TaskDuration") * 1000
 
 
 async def test_colours_folds_search_and_links(visit: Page, server: ServerProcess, make_issue: MakeIssue) -> None:
@@ -118,13 +113,7 @@ async def test_100_000_lines_scroll_without_a_stutter(
     await add_attempt(server, issue_id, entries)
     await visit.goto(f"/issues/{issue_id}")
     await expect(visit.locator("[data-lines='100000']")).to_be_visible(timeout=30_000)
-    devtools = await visit.context.new_cdp_session(visit)
-    # The processor's time and not the clock's: what else the machine does is not the page's doing.
-    await devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-    await visit.evaluate(SCROLL, 10)
-    before = await busy_ms(devtools)
-    await visit.evaluate(SCROLL, FRAMES)
-    frame = (await busy_ms(devtools) - before) / FRAMES
+    frame = await frame_ms(visit, SCROLL, FRAMES)
     record_property("frame_ms", round(frame, 2))
     assert frame < FRAME_MS
     assert await visit.locator(".log-line").count() < 200

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, expect
 
 from tests.agent.harness import ServerProcess
 from tests.web.conftest import visiting
-from tests.web.test_log import FRAME_MS, busy_ms
+from tests.web.processor import FRAME_MS, busy_ms, frame_ms, metered
 
 pytestmark = pytest.mark.web
 
@@ -42,8 +42,7 @@ async def test_first_view_is_small_and_quick(
     shown, busy, size = [], [], 0
     for _ in range(3):
         async with visiting(browser, server) as (page, _watch):
-            devtools = await page.context.new_cdp_session(page)
-            await devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+            devtools = await metered(page)
             await page.add_init_script(SHOWN)
             await page.goto("/")
             await page.locator(".uplot").wait_for()
@@ -70,12 +69,7 @@ async def test_ten_thousand_issues_scroll_without_a_stutter(
     async with visiting(browser, own_server) as (page, _):
         await page.goto("/issues")
         await expect(page.locator(".issue-total")).to_have_text("10,000 issues")
-        devtools = await page.context.new_cdp_session(page)
-        await devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-        await page.evaluate(SCROLL, 10)
-        before = await busy_ms(devtools)
-        await page.evaluate(SCROLL, FRAMES)
-        frame = (await busy_ms(devtools) - before) / FRAMES
+        frame = await frame_ms(page, SCROLL, FRAMES)
         record_property("list_frame_ms", round(frame, 2))
         assert frame < FRAME_MS
         await page.evaluate("() => document.getElementById('view').scrollTo(0, 1e9)")
