@@ -16,6 +16,7 @@ from speaking import MakeNode, NodeClient, Queue
 from app.db.engine import Database, open_database
 from app.domain.issues import claim
 from app.domain.issues.claim import ClaimRequest
+from app.domain.issues.heads import Heads
 from app.errors import AppError
 from app.settings import Settings
 from app.tokens import digest
@@ -37,7 +38,7 @@ def asking(node: NodeClient, most: int = 1) -> ClaimRequest:
 
 
 async def claimed(db: Database, settings: Settings, request: ClaimRequest) -> int:
-    (given,) = await claim.flush(db.fleet, settings, [request])
+    (given,) = await claim.flush(db.fleet, settings, Heads(), [request])
     assert not isinstance(given, AppError), given
     return len(given.offers)
 

@@ -21,6 +21,7 @@ from app.db.engine import Database, open_database
 from app.domain.issues import claim, fleet, lifecycle, sweeps
 from app.domain.issues.claim import ClaimRequest
 from app.domain.issues.fleet import Fleet
+from app.domain.issues.heads import Heads
 from app.domain.issues.log_append import Append
 from app.domain.issues.turns import End, Start, Turn
 from app.domain.nodes import registering
@@ -381,7 +382,7 @@ class World:
 
     async def claim(self, node: tuple[UUID, bytes], boot: int, most: int) -> list[dict]:
         request = ClaimRequest(node[1], uuid4(), f"boot-{boot}", most)
-        (given,) = await claim.flush(self.db.fleet, self.settings, [request])
+        (given,) = await claim.flush(self.db.fleet, self.settings, Heads(), [request])
         assert not isinstance(given, AppError), given
         return [json.loads(offer) for offer in given.offers]
 

@@ -7,7 +7,7 @@ cost depends neither on how many issues wait, nor on how many of them are not fo
 """
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -15,7 +15,8 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.issues import caps, offers
-from app.domain.issues.eligibility import CREDENTIAL, EFFECTIVE_DESIRED, ELIGIBLE, LANES, READY
+from app.domain.issues.eligibility import CREDENTIAL, EFFECTIVE_DESIRED, ELIGIBLE, LANES, LANES_FROM, READY
+from app.domain.issues.heads import Heads
 from app.errors import AppError, Conflict, Unauthorized
 from app.protocol import HEARTBEATS_MISSED_UNTIL_OFFLINE, Desired
 from app.settings import Settings
@@ -64,6 +65,10 @@ class _Ask:
     kind: _Kind
     given: list[str] = field(default_factory=list[str])
 
+    @property
+    def left(self) -> int:
+        return self.slots - len(self.given)
+
 
 NOT_RECEIVED = "not_received"
 """The failure code of an offer that went back because its node hung up: the same claim may have other work."""
@@ -91,7 +96,7 @@ SELECT who.n, node.id, node.name, node.boot_id, node.tags, node.tool_categories,
 FROM unnest($1::bytea[], $2::uuid[]) WITH ORDINALITY AS who (token_hash, claim_id, n)
 JOIN node ON node.token_hash = who.token_hash
 """
-_MATCHES = f"""{LANES}
+_MATCHES = f"""
 SELECT demand.lane, demand.rank AS head, demand.requires, demand.tool, demand.project_id, demand.repository_id,
     project.max_running AS project_cap, repository.max_running AS repository_cap,
     array_agg(who.n) FILTER (WHERE {ELIGIBLE}) AS takers,
@@ -132,13 +137,19 @@ RETURNING taken.slot, issue.lane, {offers.COLUMNS}
 """
 
 
-async def flush(pool: asyncpg.Pool, settings: Settings, requests: Sequence[ClaimRequest]) -> list[Given | AppError]:
+async def flush(
+    pool: asyncpg.Pool, settings: Settings, heads: Heads, requests: Sequence[ClaimRequest]
+) -> list[Given | AppError]:
     """Answers every request, in order; commits before it returns."""
     async with pool.acquire() as connection, _transaction(connection, requests):
-        answers, asks = await _callers(connection, settings, requests)
+        answers, asks = await _callers(connection, settings, heads, requests)
         distinct = list({id(ask): ask for ask in asks.values()}.values())
-        lanes = await _match(connection, distinct)
+        lanes = await _match(connection, heads, heads.ranks, distinct)
         await _serve(connection, settings, lanes, distinct)
+        hungry = [ask for ask in distinct if ask.left]
+        if hungry and not lanes.whole:
+            lanes = await _match(connection, heads, {}, hungry)
+            await _serve(connection, settings, lanes, hungry)
         unserved = [lanes.demands[lane] for lane in lanes.demands if lane not in lanes.exhausted]
         for n, ask in asks.items():
             answers[n] = _given(ask.node, ask.given, unserved)
@@ -165,7 +176,7 @@ def lock_key(token_hash: bytes) -> int:
 
 
 async def _callers(
-    connection: asyncpg.Connection, settings: Settings, requests: Sequence[ClaimRequest]
+    connection: asyncpg.Connection, settings: Settings, heads: Heads, requests: Sequence[ClaimRequest]
 ) -> tuple[list[Given | AppError], dict[int, _Ask]]:
     """What is answered without looking at the queue, and the nodes that may take work, by the request's place.
 
@@ -179,6 +190,7 @@ async def _callers(
     )
     if rows and rows[0]["is_work_due"]:
         await connection.execute(_DUE)
+        heads.forget()
     answers: list[Given | AppError] = [Unauthorized("The node token is unknown; register again.")] * len(requests)
     asks: dict[int, _Ask] = {}
     kinds: dict[int, _Kind] = {}
@@ -217,6 +229,8 @@ def _given(node: asyncpg.Record, given: Sequence[str], unserved: Sequence[Demand
 
 @dataclass(slots=True)
 class _Lanes:
+    whole: bool
+    """Whether all lanes were looked at, from their beginning."""
     demands: dict[int, Demand] = field(default_factory=dict[int, Demand])
     limits: dict[int, caps.Limits] = field(default_factory=dict[int, caps.Limits])
     heads: dict[int, float] = field(default_factory=dict[int, float])
@@ -225,12 +239,23 @@ class _Lanes:
     exhausted: set[int] = field(default_factory=set[int])
 
 
-async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes:
-    lanes = _Lanes()
+async def _match(
+    connection: asyncpg.Connection, heads: Heads, known: Mapping[int, float], asks: Sequence[_Ask]
+) -> _Lanes:
+    """`known` are lanes and where they begin; without it all are looked for."""
+    lanes = _Lanes(whole=not known)
     if not asks:
         return lanes
     kinds = list({id(ask.kind): ask.kind for ask in asks}.values())
-    for row in await connection.fetch(_MATCHES, [kind.example for kind in kinds]):
+    examples = [kind.example for kind in kinds]
+    as_of = heads.as_of
+    if known:
+        rows = await connection.fetch(LANES_FROM + _MATCHES, examples, list(known), list(known.values()))
+    else:
+        rows = await connection.fetch(LANES + _MATCHES, examples)
+    for kind in kinds:
+        kind.lanes.clear()
+    for row in rows:
         lane = row["lane"]
         lanes.demands[lane] = Demand(frozenset(row["requires"]), row["tool"])
         lanes.limits[lane] = caps.Limits.of(row)
@@ -240,6 +265,7 @@ async def _match(connection: asyncpg.Connection, asks: Sequence[_Ask]) -> _Lanes
         takers: list[int] = row["takers"] or []
         for n, credential in zip(takers, row["credentials"] or [], strict=True):
             kinds[n - 1].lanes[lane] = credential
+    heads.learn(lanes.heads, as_of, whole=lanes.whole)
     return lanes
 
 
@@ -252,7 +278,7 @@ async def _serve(connection: asyncpg.Connection, settings: Settings, lanes: _Lan
         return
     room = await caps.measure(connection, lanes.limits.values(), lanes.capped)
     for mine, group in alike.items():
-        slots = [ask for turn in range(max(ask.slots for ask in group)) for ask in group if ask.slots > turn]
+        slots = [ask for turn in range(max(ask.left for ask in group)) for ask in group if ask.left > turn]
         if room.is_unlimited:
             await _take(connection, settings, lanes, list(mine), slots)
             continue

@@ -14,10 +14,11 @@ from uuid import UUID
 import structlog
 
 from app.db.batching import Batcher
-from app.db.doorbell import QUEUE
+from app.db.doorbell import FREED, QUEUE
 from app.db.engine import Database
 from app.domain.issues import claim, lifecycle
 from app.domain.issues.claim import ClaimRequest, Demand, Given
+from app.domain.issues.heads import Heads
 from app.errors import AppError, Unavailable
 from app.metering import Meter
 from app.protocol import AttemptStatus
@@ -48,8 +49,9 @@ class Dispatch:
 
     def __init__(self, db: Database, settings: Settings, meter: Meter) -> None:
         self._db = db
+        self._heads = Heads()
         self._claims: Batcher[ClaimRequest, Given] = Batcher(
-            lambda requests: claim.flush(db.fleet, settings, requests),
+            lambda requests: claim.flush(db.fleet, settings, self._heads, requests),
             at_once=_FLUSH_AT_MOST,
             weigh=lambda request: request.max,
             second_from=_SECOND_FROM,
@@ -61,11 +63,16 @@ class Dispatch:
         self._closed = False
         self._due: asyncio.TimerHandle | None = None
         self._rings_at = 0.0
-        db.notices.subscribe(QUEUE, lambda _: self.ring())
+        db.notices.subscribe(QUEUE, self._hear)
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    def _hear(self, what: str | None) -> None:
+        if what != FREED:
+            self._heads.forget()
+        self.ring()
 
     def ring(self) -> None:
         self._rang.set()

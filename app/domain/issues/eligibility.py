@@ -19,6 +19,15 @@ WITH RECURSIVE lane AS (
     ) AS next
 )
 """
+# The same from `$2` and `$3` on, lanes and where they began (see `heads`).
+LANES_FROM = f"""
+WITH lane AS (
+    SELECT head.* FROM unnest($2::bigint[], $3::float8[]) AS known (lane, rank) CROSS JOIN LATERAL (
+        SELECT lane, rank, owner_id, project_id, repository_id, tool, requires FROM issue
+        WHERE {READY} AND lane = known.lane AND rank <= known.rank ORDER BY rank DESC, id LIMIT 1
+    ) AS head
+)
+"""
 
 # `demand` is what an issue or a lane asks, `node` what a machine offers.
 TAGS_MATCH = "demand.requires <@ node.tags"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.doorbell import QUEUE
+from app.db.doorbell import FREED, QUEUE
 from app.db.notices import DELETED, Notices, post_after_commit
 
 ISSUE = "issue"
@@ -23,13 +23,14 @@ def issue_deleted(session: AsyncSession, issue_id: UUID, owner_id: UUID) -> None
     post_after_commit(session, ISSUE, str(issue_id))
 
 
-def attempts_turned(notices: Notices, started: Iterable[UUID], ended: Collection[UUID]) -> None:
+def attempts_turned(
+    notices: Notices, started: Iterable[UUID], ended: Collection[UUID], *, any_waits_again: bool
+) -> None:
     """Tells of the issues whose attempts did. Call it after the commit."""
     for issue_id in (*started, *ended):
         notices.post(ISSUE, str(issue_id))
     if ended:
-        # Slots became free on the nodes, and issues may be waiting again.
-        notices.post(QUEUE)
+        notices.post(QUEUE, "" if any_waits_again else FREED)
 
 
 def log_grew(notices: Notices, issue_id: UUID, attempt_id: UUID, next_seq: int) -> None:

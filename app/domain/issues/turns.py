@@ -55,7 +55,12 @@ async def flush(db: Database, masks: Masks, turns: Sequence[Turn], waits: bool) 
         rest = [n for n in range(len(turns)) if n not in answers]
         found = await lifecycle.standing(connection, [turns[n] for n in rest]) if rest else []
         answers |= {n: _answer_again(turns[n], attempt) for n, attempt in zip(rest, found, strict=True)}
-    notices.attempts_turned(db.notices, started.values(), [one.issue_id for one in ended.values()])
+    notices.attempts_turned(
+        db.notices,
+        started.values(),
+        [one.issue_id for one in ended.values()],
+        any_waits_again=any(one.issue_status == IssueStatus.PENDING for one in ended.values()),
+    )
     return [answers[n] for n in range(len(turns))]
 
 
