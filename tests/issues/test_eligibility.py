@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from litestar import Litestar
 from speaking import MakeNode, NodeClient, Queue
@@ -188,6 +189,30 @@ async def test_secrets_are_masked_in_logs_and_reports_also_across_batches(
     ]  # fmt: skip
     assert rows[0]["error_message"] == "***"
     assert (await queue.issue(issue_id))["error_message"] == "bad ***"
+
+
+async def test_a_secret_is_masked_across_batches_that_are_stored_at_the_same_time(
+    app: Litestar, queue: Queue, make_node: MakeNode, database_url: str
+):
+    node = await make_node(tools=TOOL)
+    await link(app, queue, node)
+    issue_id = await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    other_server = await asyncpg.connect(database_url)
+    async with other_server.transaction():
+        await other_server.execute("UPDATE attempt SET next_seq = 1 WHERE id = $1", attempt_id)
+        await other_server.execute(
+            """INSERT INTO workflowlog (id, issue_id, attempt_id, seq, step_name, status, output)
+               VALUES ($1, $2, $3, 0, 'ai_coding', 'running', 'begins s3cret-')""",
+            uuid4(), issue_id, attempt_id,
+        )  # fmt: skip
+        second = asyncio.create_task(node.log(attempt_id, 1, "token ends"))
+        while not await queue.sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            await asyncio.sleep(0.01)
+    await other_server.close()
+    assert (await second).status_code == 200
+    rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")
+    assert [row["output"] for row in rows] == ["begins ***", "*** ends"]
 
 
 async def test_secrets_are_masked_in_the_reason_of_a_release(app: Litestar, queue: Queue, make_node: MakeNode):

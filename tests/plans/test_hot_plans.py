@@ -48,6 +48,7 @@ HOT = {
     "beat": (heartbeat._BEAT, ["uq_node_token_hash", "pk_node", "ix_attempt_live_node"]),
     "missed": (heartbeat._MISS, ["attempt"]),
     "log lock": (log_append._LOCK, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
+    "last log": (log_append._LAST, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
     "late log": (log_append._LATE, ["pk_attempt", "pk_issue"]),
     "log advance": (log_append._ADVANCE, ["pk_attempt"]),
     "start": (lifecycle._START[False], ["pk_attempt", "pk_issue"]),

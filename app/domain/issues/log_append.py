@@ -64,6 +64,12 @@ LEFT JOIN workflowlog AS last ON attempt.credential_id IS NOT NULL
     AND last.attempt_id = attempt.id AND last.seq = attempt.next_seq - 1
 ORDER BY attempt.id FOR NO KEY UPDATE OF attempt
 """
+# An attempt that was waited for has newer entries than the snapshot of the statement that waited.
+_LAST = """
+SELECT last.attempt_id, last.id AS last_id, last.step_name AS last_step, last.output AS last_output
+FROM workflowlog AS last JOIN attempt ON attempt.id = last.attempt_id AND last.seq = attempt.next_seq - 1
+WHERE attempt.id = ANY ($1)
+"""
 # A lost attempt may still be written to while nobody has claimed its issue since; FOR SHARE holds such a claim off.
 _LATE = f"""
 SELECT attempt.id, issue.status AS issue_status, ({lifecycle.OPEN}) AS is_open
@@ -116,6 +122,9 @@ async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> di
         _LOCK, [append.attempt_id for append in appends], [append.token_hash for append in appends]
     )
     attempts: dict[UUID, _Open] = {row["id"]: _Open(row, row["next_seq"], _last(row)) for row in rows}
+    outrun = [row["id"] for row in rows if row["credential_id"] and row["next_seq"] and not row["last_id"]]
+    for row in await connection.fetch(_LAST, outrun) if outrun else []:
+        attempts[row["attempt_id"]].last = _last(row)
     ended = [row["id"] for row in rows if row["status"] not in _LIVE]
     for row in await connection.fetch(_LATE, ended) if ended else []:
         if not row["is_open"]:
