@@ -176,16 +176,25 @@ def beats(ground: Ground, effort: Effort) -> Iterator[Row]:
 def logs(ground: Ground, effort: Effort) -> Iterator[Row]:
     ratios: dict[int, list[float]] = {10: [], 100: []}
     rates: dict[int, list[int]] = {10: [], 100: []}
+    cpu: dict[int, dict[str, int]] = {}
     for _ in range(effort.pairs):
         base = pgbench(ground, WORKING, baselines.LOG, 16, effort)
         for entries, into in ratios.items():
             job = {"kind": "logs", "connections": 32, "attempts": 32, "seconds": effort.seconds, "entries": entries}
-            per_s = request_rate(ground.http(WORKING, job)) * entries
+            load = ground.http(WORKING, job)
+            per_s = request_rate(load) * entries
+            cpu[entries] = cpu_us(load, load.seen["answers"]["200"])
             rates[entries].append(round(per_s))
             into.append(per_s / base.per_s)
     for entries, floor, aim in ((10, 2, 3), (100, 3, 5)):
         name = f"log entries/s, {entries} a request ÷ pgbench's single rows"
-        yield Row(name, median(ratios[entries]), floor, aim, detail={"entries_per_s": rates[entries]})
+        yield Row(
+            name,
+            median(ratios[entries]),
+            floor,
+            aim,
+            detail={"entries_per_s": rates[entries], "cpu_us_per_request": cpu[entries]},
+        )
 
 
 def cycles(ground: Ground, effort: Effort) -> Iterator[Row]:

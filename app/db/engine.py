@@ -130,7 +130,8 @@ async def open_database(database_url: str) -> Database:
         connection_class=_FleetConnection,
         **{**options, "server_settings": options["server_settings"] | FLEET_PLANS},
     )
-    notices = Notices(where.asyncpg_options())
+    # A notice that is lost in a crash is told of as a gap, so none waits for the disk.
+    notices = Notices({**options, "server_settings": options["server_settings"] | {"synchronous_commit": "off"}})
     return Database(
         engine,
         async_sessionmaker(engine, expire_on_commit=False, info={"notices": notices}),

@@ -17,6 +17,9 @@ from app.protocol import LogAnswer
 from app.settings import Settings
 from app.vault import Vault
 
+_SECOND_FROM = 400
+"""So many log entries that wait are worth a second flush beside the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
@@ -29,7 +32,13 @@ def assemble(db: Database, settings: Settings, vault: Vault, meter: Meter) -> Fl
     masks = Masks(vault)
     return Fleet(
         dispatch=Dispatch(db, settings, meter),
-        logs=Batcher(lambda appends: log_append.flush(db, masks, appends), at_once=64, observe=meter.batch("logs")),
+        logs=Batcher(
+            lambda appends: log_append.flush(db, masks, appends),
+            at_once=64,
+            weigh=lambda append: len(append.batch.entries),
+            second_from=_SECOND_FROM,
+            observe=meter.batch("logs"),
+        ),
         turns=ConsiderateBatcher(partial(turns.flush, db, masks), at_once=128, observe=meter.batch("turns")),
     )
 
