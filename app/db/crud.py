@@ -19,6 +19,8 @@ from app.vault import Vault
 Row = TypeVar("Row", bound=Base)
 Shape = TypeVar("Shape", bound=Struct)
 Key = InstrumentedAttribute[Any]
+BROAD = 2000
+"""With so many hits the newest page is found soonest by walking from the newest row on."""
 _BAD_CURSOR = "The cursor is not one of this list with these filters; start without it."
 
 
@@ -41,8 +43,8 @@ def equal(wanted: object | None, column: ColumnElement[Any] | Key) -> ColumnElem
     return true() if wanted is None else column == wanted
 
 
-def matches(q: str | None, folded: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
-    """Whether a column made by `base.folded` holds `q` as it stands, in any case. Without `q` all do."""
+def matches(q: str | None, folded: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+    """Whether a text in lower case holds `q` as it stands, in any case. Without `q` all do."""
     # A subquery, so that `q` is folded once and not for every row.
     return true() if q is None else func.strpos(folded, select(func.lower(q)).scalar_subquery()) > 0
 
@@ -150,7 +152,10 @@ async def page(
     if total is None:
         counted = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
         total = (await session.scalar(counted)) or 0
-    rows = (await session.scalars(cut(statement, paging, keys, descending=descending, parts=parts))).all()
+    one_page = cut(statement, paging, keys, descending=descending, parts=parts)
+    if total == 0:
+        return Slice([], None, 0)
+    rows = (await session.scalars(one_page)).all()
     if len(rows) <= paging.limit:
         return Slice(rows, None, total)
     rows = rows[: paging.limit]

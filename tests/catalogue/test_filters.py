@@ -72,6 +72,19 @@ async def test_nodes_are_found_by_tag_tool_wish_and_words(admin, make_node):
         ({"tool": "cursor"}, ["Alpha"]),
         ({"desired": "draining"}, ["Beta"]),
         ({"q": "bET"}, ["Beta"]),
+        ({"q": "a", "tool": "cursor"}, ["Alpha"]),
+        ({"q": "a", "desired": "draining"}, ["Beta"]),
+        ({"q": "a", "desired": "paused"}, []),
         ({"status": "offline"}, []),
     ):
         assert await listed(admin, "/nodes", **filters) == names, filters
+
+
+async def test_a_node_is_found_by_what_it_is_called_now(admin, make_node):
+    node = await make_node(name="Alpha")
+    changed = await admin.patch(f"/api/v1/nodes/{node.id}", json={"name": "Omega", "description": "Under the STAIRS"})
+    assert changed.status_code == 200, changed.text
+    for q, names in (("alpha", []), ("omega", ["Omega"]), ("the stairs", ["Omega"])):
+        assert await listed(admin, "/nodes", q=q) == names, q
+    await admin.delete(f"/api/v1/nodes/{node.id}")
+    assert await listed(admin, "/nodes", q="omega") == []

@@ -40,6 +40,15 @@ async def test_search_finds_words_as_they_stand(admin, q, found):
     assert total == len(found)
 
 
+async def test_search_for_what_most_issues_hold_counts_them_all(admin):
+    await create(admin, *(f"Half a_{n} is 50% of it" for n in range(450)), "Half ab is 500 of it")
+    for q in ("a_", "50%", "% OF"):
+        titles, total = await listed(admin, q=q)
+        assert (len(titles), total) == (50, 450), q
+    assert (await listed(admin, q="half"))[1] == 451
+    assert await listed(admin, q="500") == (["Half ab is 500 of it"], 1)
+
+
 async def test_search_follows_a_change_and_reads_the_description(admin):
     (issue_id,) = await create(admin, "plain", description="a needle in the hay")
     assert await listed(admin, q="needle") == (["plain"], 1)

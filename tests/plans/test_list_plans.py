@@ -25,7 +25,10 @@ SELECT gen_random_uuid(), 'node ' || n, 'machine ' || n, (SELECT id FROM "user")
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO attempt (id, issue_id, node_name, number, status, branch, claim_id, offer, start_by, started_at)
 SELECT gen_random_uuid(), id, 'n', 1, 'running', 'b', gen_random_uuid(), '{{}}', now(), now() FROM issue LIMIT 1000;
+INSERT INTO issue_tally SELECT owner_id, status, NULL, count(*) FROM issue GROUP BY 1, 2;
 INSERT INTO node_tally SELECT owner_id, status, desired, count(*) FROM node GROUP BY 1, 2, 3;
+INSERT INTO issue_text SELECT id, owner_id, lower(title) FROM issue LIMIT 1000;
+INSERT INTO node_text SELECT id, name FROM node;
 RESET session_replication_role;
 """
 EXPECTED = {
@@ -34,9 +37,12 @@ EXPECTED = {
     "/issues?status=failed": [],
     "/issues?sort=priority": ["ix_issue_pending_priority_created_at_id", "ix_issue_ended_priority_created_at_id"],
     "/issues?sort=priority&status=pending": ["ix_issue_pending_priority_created_at_id"],
+    "/issues?q=Issue 99": ["ix_issue_text_grams", "pk_issue"],
     "/nodes": ["ix_node_created_at_id"],
     "/nodes?status=offline": ["ix_node_status_created_at_id"],
     "/nodes?desired=paused": ["ix_node_desired_created_at_id"],
+    "/nodes?q=node 999": ["Seq Scan on node_text", "pk_node"],
+    "/nodes?q=node": ["ix_node_created_at_id", "pk_node_text"],
     "/dashboard/stats": ["ix_issue_pending_owner_id_created_at_id", "pk_issue"],
 }
 

@@ -6,8 +6,20 @@ A loop adds them up now and then (`app.domain.dashboard.tallies`), so that there
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Numeric, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    event,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -49,18 +61,40 @@ UsageTally = Table(
 )
 
 
-class IssueSearch(Base):
-    """`content` is title and beginning of the description, folded; `grams` are hashes of its short runs."""
+class IssueText(Base):
+    """`content` is title and beginning of the description, folded; the index holds hashes of its short runs."""
 
-    __tablename__ = "issue_search"
+    __tablename__ = "issue_text"
 
     issue_id: Mapped[UUID] = mapped_column(ForeignKey("issue.id", ondelete="CASCADE"), primary_key=True)
     owner_id: Mapped[UUID]
-    content: Mapped[str]
-    grams: Mapped[list[int]] = mapped_column(ARRAY(INTEGER()))
+    content: Mapped[str] = mapped_column(Text(collation="C"))
 
     __table_args__ = (
         Index(
-            "ix_issue_search_grams", "grams", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 1024}
+            "ix_issue_text_grams",
+            text("issue_search_grams(content)"),
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 1024},
         ),
     )
+
+
+# So that the tables can be made from the models, to compare them. Revision 010 says what it really does.
+event.listen(
+    IssueText.__table__,
+    "before_create",
+    DDL("""
+CREATE FUNCTION issue_search_grams(content text) RETURNS integer[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS 'SELECT ARRAY[hashtext(content)]'
+"""),
+)
+
+
+class NodeText(Base):
+    """Name, address and description in lower case. Beside the nodes, whose rows are wide and rewritten at each beat."""
+
+    __tablename__ = "node_text"
+
+    node_id: Mapped[UUID] = mapped_column(ForeignKey("node.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[str] = mapped_column(Text(collation="C"))

@@ -41,7 +41,6 @@ class Node(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
-    folded: Mapped[str | None] = folded("name", "ip", "description")
 
     __table_args__ = (
         CheckConstraint("status IN ('online', 'offline')", name="status_known"),

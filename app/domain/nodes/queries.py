@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import any_, func, literal, select, true
+from sqlalchemy import ColumnElement, Select, any_, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.crud import Paging, Slice, equal, matches, newest, shaped
-from app.db.models.derived import NodeTally
+from app.db.crud import BROAD, Paging, Slice, equal, matches, newest, shaped
+from app.db.models.derived import NodeTally, NodeText
 from app.db.models.fleet import Node
 from app.db.models.work import IS_LIVE, Attempt
 from app.domain.nodes.schemas import NodeOut
@@ -24,18 +24,39 @@ async def list_nodes(
     tool: str | None,
     q: str | None,
 ) -> Slice:
-    is_tallied = tag is None and tool is None and q is None
-    return await newest(
-        session,
-        paging,
-        Node,
-        equal(status, Node.status),
-        equal(desired, Node.desired),
-        true() if tag is None else literal(tag) == any_(Node.tags),
-        true() if tool is None else literal(tool) == any_(Node.tool_categories),
-        matches(q, Node.folded),
-        total=await _tallied(session, status, desired) if is_tallied else None,
-    )
+    narrowing = [
+        condition
+        for wanted, condition in (
+            (status, Node.status == status),
+            (desired, Node.desired == desired),
+            (tag, literal(tag) == any_(Node.tags)),
+            (tool, literal(tool) == any_(Node.tool_categories)),
+        )
+        if wanted is not None
+    ]
+    total = None
+    if tag is None and tool is None and q is None:
+        total = await _tallied(session, status, desired)
+    elif q is not None:
+        total = await session.scalar(_counted(q, narrowing))
+    if q is not None:
+        narrowing.append(_holding(q, is_broad=total is not None and total > BROAD))
+    return await newest(session, paging, Node, *narrowing, total=total)
+
+
+def _counted(q: str, narrowing: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """The nodes themselves are read only if more than the text decides."""
+    found = select(func.count()).select_from(NodeText).where(matches(q, NodeText.content))
+    return found.join(Node, Node.id == NodeText.node_id).where(*narrowing) if narrowing else found
+
+
+def _holding(q: str, *, is_broad: bool) -> ColumnElement[bool]:
+    """`is_broad`: so many hold `q` that looking at the newest ones finds a page soonest."""
+    found = matches(q, NodeText.content)
+    if is_broad:
+        return exists().where(NodeText.node_id == Node.id, found)
+    # An array and not a subquery, for which PostgreSQL would walk all nodes, since it expects that a third hold it.
+    return Node.id == any_(func.array(select(NodeText.node_id).where(found).scalar_subquery()))
 
 
 async def _tallied(session: AsyncSession, status: NodeStatus | None, desired: Desired | None) -> int:
