@@ -18,7 +18,7 @@ from issues.model import LIVE, REPORTS, Attempt, Issue, refusal, settle
 from sqlalchemy import text
 
 from app.db.engine import Database, open_database
-from app.domain.issues import claim, fleet, lifecycle, sweeps
+from app.domain.issues import claim, fleet, lifecycle_verbs, sweeps
 from app.domain.issues.claim import ClaimRequest
 from app.domain.issues.fleet import Fleet
 from app.domain.issues.heads import Heads
@@ -260,7 +260,7 @@ class Table(RuleBasedStateMachine):
         self.world.sql("UPDATE attempt SET node_id = :id WHERE node_id IS NULL", self.nodes[node][0])
 
     def steer(self, verb: str, issue: Issue) -> AppError | None:
-        got = self.world.wait_for(self.world.steer(getattr(lifecycle, verb), UUID(issue.id)))
+        got = self.world.wait_for(self.world.steer(getattr(lifecycle_verbs, verb), UUID(issue.id)))
         return got if isinstance(got, AppError) else None
 
     def in_status(self, allowed: set[str]) -> list[Issue]:

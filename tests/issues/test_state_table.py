@@ -8,7 +8,7 @@ import pytest
 from litestar import Litestar
 from speaking import MakeNode, NodeClient, Queue
 
-from app.domain.issues import lifecycle, sweeps
+from app.domain.issues import lifecycle_verbs, sweeps
 from app.domain.nodes import sweeps as node_sweeps
 
 SHA = "9fceb02d0ae598e95dc970b74767f19372d61af8"
@@ -266,7 +266,7 @@ async def test_a_late_result_is_refused_once_somebody_claimed(app: Litestar, que
 
 async def test_cancel_of_a_waiting_issue_is_immediate(app: Litestar, queue: Queue, node: NodeClient):
     issue_id = await queue.add()
-    await steered(app, lifecycle.cancel, issue_id)
+    await steered(app, lifecycle_verbs.cancel, issue_id)
     assert (await queue.issue(issue_id))["status"] == "cancelled"
     assert (await node.claim()).status_code == 204
 
@@ -275,7 +275,7 @@ async def test_cancel_of_work_is_asked_through_heartbeat_and_log(app: Litestar, 
     issue_id = await queue.add()
     attempt_id = (await node.take())["attempt_id"]
     await node.start(attempt_id)
-    await steered(app, lifecycle.cancel, issue_id)
+    await steered(app, lifecycle_verbs.cancel, issue_id)
     assert (await queue.issue(issue_id))["status"] == "processing"
     assert (await node.beat(attempt_id)).json()["attempts"][0]["action"] == "cancel"
     assert (await node.log(attempt_id, 0, "…")).json() == {"next_seq": 1, "action": "cancel"}
@@ -291,7 +291,7 @@ async def test_cancel_of_work_is_asked_through_heartbeat_and_log(app: Litestar, 
 async def test_cancel_settles_without_the_node(app: Litestar, queue: Queue, node: NodeClient, ripe: str):
     issue_id = await queue.add()
     attempt_id = (await node.take())["attempt_id"]
-    await steered(app, lifecycle.cancel, issue_id)
+    await steered(app, lifecycle_verbs.cancel, issue_id)
     await swept(app, sweeps.settle_cancels, timedelta(seconds=60))
     assert (await queue.issue(issue_id))["status"] == "processing"
     await queue.sql.execute(f"UPDATE {ripe}")
@@ -309,7 +309,7 @@ async def test_cancel_outweighs_every_other_end(app: Litestar, queue: Queue, nod
     ):
         issue_id = await queue.add()
         attempt_id = (await node.take())["attempt_id"]
-        await steered(app, lifecycle.cancel, issue_id)
+        await steered(app, lifecycle_verbs.cancel, issue_id)
         assert (await end(attempt_id)).status_code == 200
         assert (await queue.issue(issue_id))["status"] == "cancelled"
 
@@ -317,13 +317,13 @@ async def test_cancel_outweighs_every_other_end(app: Litestar, queue: Queue, nod
 async def test_requeue_counts_attempts_anew_and_goes_on_numbering(app: Litestar, queue: Queue, node: NodeClient):
     issue_id = await queue.add(max_attempts=1)
     await node.finish((await node.take())["attempt_id"], "failed", failure_code="invalid_work")
-    await steered(app, lifecycle.requeue, issue_id)
+    await steered(app, lifecycle_verbs.requeue, issue_id)
     issue = await queue.issue(issue_id)
     assert (issue["status"], issue["attempt_count"], issue["error_message"]) == ("pending", 0, None)
     assert (await node.take())["number"] == 2
 
 
-@pytest.mark.parametrize(("verb", "status"), [(lifecycle.merge, "merged"), (lifecycle.reject, "failed")])
+@pytest.mark.parametrize(("verb", "status"), [(lifecycle_verbs.merge, "merged"), (lifecycle_verbs.reject, "failed")])
 async def test_a_result_is_merged_or_rejected(app: Litestar, queue: Queue, node: NodeClient, verb, status: str):
     issue_id = await queue.add()
     await node.finish((await node.take())["attempt_id"], branch="nodeyard/x-a1")

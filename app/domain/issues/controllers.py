@@ -13,7 +13,7 @@ from app.db.doorbell import ring
 from app.db.models.work import Issue
 from app.deps import Config, CurrentPaging, CurrentViewer, Session, Viewer
 from app.domain.audit.recording import record
-from app.domain.issues import lifecycle, queries, writing
+from app.domain.issues import lifecycle_verbs, queries, writing
 from app.domain.issues.explain import Explanation, explain
 from app.domain.issues.filters import CurrentFilters, provide_filters
 from app.domain.issues.notices import issue_deleted
@@ -114,17 +114,17 @@ class IssueController(Controller):
     @post("/{issue_id:uuid}/cancel", status_code=HTTP_200_OK)
     async def cancel_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
         """What waits is cancelled at once; what is worked on as soon as its node has stopped."""
-        return await decide(session, viewer, "issue.cancel", issue_id, lifecycle.cancel)
+        return await decide(session, viewer, "issue.cancel", issue_id, lifecycle_verbs.cancel)
 
     @post("/{issue_id:uuid}/requeue", status_code=HTTP_200_OK)
     async def requeue_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
         """Back to the queue, attempts counted anew."""
-        return await decide(session, viewer, "issue.requeue", issue_id, lifecycle.requeue)
+        return await decide(session, viewer, "issue.requeue", issue_id, lifecycle_verbs.requeue)
 
     @post("/{issue_id:uuid}/merge", status_code=HTTP_200_OK)
     async def merge_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueOut:
         """Its branch was merged."""
-        return await decide(session, viewer, "issue.merge", issue_id, lifecycle.merge)
+        return await decide(session, viewer, "issue.merge", issue_id, lifecycle_verbs.merge)
 
     @post("/{issue_id:uuid}/reject", status_code=HTTP_200_OK)
     async def reject_issue(
@@ -137,7 +137,7 @@ class IssueController(Controller):
             viewer,
             "issue.reject",
             issue_id,
-            lambda session, issue_id: lifecycle.reject(session, issue_id, reason),
+            lambda session, issue_id: lifecycle_verbs.reject(session, issue_id, reason),
         )
 
 
