@@ -23,6 +23,7 @@ ISSUES = "app/domain/issues"
 _COPIED = ("app", "tests", "migrations", "typings", "alembic.ini", "pyproject.toml", "README.md", "LICENSE")
 _TABLE = ("tests/issues/test_state_table.py", "tests/issues/test_faults.py", "tests/issues/test_logs.py")
 _TURNS = ("tests/issues/test_turns.py",)
+_HEADS = ("tests/issues/test_heads.py",)
 _OUTAGE = "tests/staying_up/test_outage.py"
 
 
@@ -56,6 +57,13 @@ MUTANTS = [
     Mutant("a claim sent again is a new claim", f"{ISSUES}/claim.py",
            "WHERE node_id = node.id AND claim_id = who.claim_id", "WHERE false",
            ("tests/issues/test_claim.py", *_TABLE)),
+    Mutant("an issue that came is not heard of", f"{ISSUES}/dispatch.py", "if what != FREED:", "if False:", _HEADS),
+    Mutant("an issue that came back is told as a free slot", f"{ISSUES}/notices.py",
+           '"" if any_waits_again else FREED', "FREED", _HEADS),
+    Mutant("what is remembered hides issues", f"{ISSUES}/claim.py",
+           "if hungry and not lanes.whole:", "if False:", _HEADS),
+    Mutant("a secret's first half is read before the wait", f"{ISSUES}/log_append.py",
+           'attempts[row["attempt_id"]].last = _last(row)', "pass", ("tests/issues/test_eligibility.py",)),
     Mutant("log without its conflict rule", f"{ISSUES}/log_append.py",
            "batch.entries[attempt.next_seq - batch.first_seq :]", "batch.entries"),
     Mutant("log with gaps", f"{ISSUES}/log_append.py", "if batch.first_seq > attempt.next_seq:", "if False:"),
