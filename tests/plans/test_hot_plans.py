@@ -13,7 +13,7 @@ from speaking import MakeNode, Queue
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
-from app.db.engine import FLEET_PLANS, PLANS_LAST_S, open_database
+from app.db.engine import PLANS_LAST_S, open_database, plan_alike
 from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, offers, turns
 from app.domain.nodes import heartbeat
 
@@ -68,8 +68,7 @@ async def million(sql: asyncpg.Connection, queue: Queue, make_node: MakeNode) ->
         await queue.add()
     offer = await node.take()
     await node.log(offer["attempt_id"], 0, "one", "two")
-    for name, value in FLEET_PLANS.items():
-        await sql.execute(f"SET {name} = {value}")
+    await plan_alike(sql)
     for table in GREAT:
         await sql.execute(f"VACUUM ANALYZE {table}")
         await sql.execute(
