@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from app.errors import InvalidInput
-from app.protocol import END, Line255
+from app.protocol import END
 
 EMAIL = rf"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+{END}"
 MOMENT = rf"^\d{{4}}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]\d\d:\d\d){END}"
@@ -49,7 +49,6 @@ Cursor = Annotated[
     QueryParameter(max_length=1024, pattern=CURSOR, description="`next_cursor` of the page before, same filters."),
 ]
 MaxRunning = Annotated[int, Meta(ge=0, le=2**31 - 1, description="How many of its issues run at once; null: any.")]
-Name = Line255
 
 
 class Body(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

@@ -122,6 +122,7 @@ class Mirror:
                 )  # fmt: skip
             except GitFailed as problem:
                 raise BadRepository(f"The repository has no branch {base!r}.") from problem
+            # What attempts left here is forgotten once their folders are gone.
             await git("worktree", "prune", cwd=self.folder)
             await git("worktree", "add", "--quiet", "--detach", "--", str(folder), base_sha, cwd=self.folder)
             try:
@@ -130,11 +131,6 @@ class Mirror:
                 # Another issue with the same number may hold the name here; the push goes by HEAD in any case.
                 log.info("branch_name_in_use_here", branch=branch, reason=str(problem))
         return base_sha
-
-    async def remove_worktree(self, git: "Git", folder: Path) -> None:
-        async with self._lock:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            await git("worktree", "prune", cwd=self.folder)
 
     async def _make(self, git: "Git") -> None:
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)

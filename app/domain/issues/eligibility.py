@@ -33,7 +33,6 @@ WITH lane AS (
 TAGS_MATCH = "demand.requires <@ node.tags"
 TOOL_MATCHES = "(demand.tool IS NULL OR demand.tool = ANY (node.tool_categories))"
 PROJECT_RUNS = "coalesce(project.is_active, true)"
-NODE_TAKES_WORK = "node.desired = 'active'"
 EFFECTIVE_DESIRED = """CASE WHEN node.desired = 'paused' AND node.paused_until <= clock_timestamp()
     THEN 'active' ELSE node.desired END"""
 
