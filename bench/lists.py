@@ -44,6 +44,7 @@ LISTS = (
     "/nodes?q=node 99",
     "/audit",
     "/audit?action=issue.create",
+    "/audit?q=login",
     "/dashboard/stats",
 )
 MILLION = tuple(path for path in LISTS if path.startswith(("/issues", "/dashboard")) and "q=" not in path)

@@ -88,3 +88,15 @@ async def test_a_node_is_found_by_what_it_is_called_now(admin, make_node):
         assert await listed(admin, "/nodes", q=q) == names, q
     await admin.delete(f"/api/v1/nodes/{node.id}")
     assert await listed(admin, "/nodes", q="omega") == []
+
+
+async def test_the_audit_is_found_by_who_what_which_object_and_details(admin):
+    made = await admin.post("/api/v1/projects", json={"name": "Moon Base"})
+    await admin.delete(f"/api/v1/projects/{made.json()['id']}")
+    found = await admin.get("/api/v1/audit", params={"q": made.json()["id"].upper()})
+    assert [event["action"] for event in found.json()["items"]] == ["project.delete", "project.create"]
+    who = (await admin.get("/api/v1/auth/me")).json()["email"]
+    for q, action in ((who, "project.delete"), ("PROJECT.CRE", "project.create"), ("moon base", "project.create")):
+        found = await admin.get("/api/v1/audit", params={"q": q, "limit": 200})
+        assert action in {event["action"] for event in found.json()["items"]}, q
+    assert (await admin.get("/api/v1/audit", params={"q": "moonbase"})).json()["total"] == 0

@@ -41,6 +41,18 @@ async def test_chinese_browser_is_spoken_to_in_chinese_and_may_switch(browser: B
         await expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
 
 
+async def test_the_audit_is_searched(visit: Page, server: ServerProcess) -> None:
+    made = await server.call("POST", "/projects", {"name": "Audited"})
+    await server.call("DELETE", f"/projects/{made['id']}")
+    await visit.goto("/audit")
+    rows = visit.locator("table.audit tbody tr")
+    await expect(rows.first).to_be_visible()
+    await visit.get_by_label("Search the audit").fill(made["id"])
+    await visit.keyboard.press("Enter")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("project.delete")
+
+
 async def test_dark_follows_the_system_until_one_chooses(browser: Browser, server: ServerProcess) -> None:
     async with visiting(browser, server, color_scheme="dark") as (page, _):
         await page.goto("/")

@@ -69,6 +69,9 @@ class AuditEvent(Base):
     object_id: Mapped[str | None]
     address: Mapped[str | None]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    folded: Mapped[str | None] = folded(
+        "actor_kind", "actor_name", "action", "object_type", "object_id", "address", "detail::text"
+    )
 
     __table_args__ = (
         CheckConstraint("actor_kind IN ('user', 'node', 'system')", name="actor_kind_known"),

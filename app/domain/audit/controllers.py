@@ -27,6 +27,7 @@ class AuditController(Controller):
         object_id: FilterText = None,
         since: FilterMoment = None,
         until: FilterMoment = None,
+        q: FilterText = None,
     ) -> AuditPage:
         """Who did what to which object, newest first. `until` is exclusive."""
         require_superuser(viewer)
@@ -39,5 +40,6 @@ class AuditController(Controller):
             object_id=object_id,
             since=moment(since, "since"),
             until=moment(until, "until"),
+            q=q,
         )
         return found.as_page(AuditPage, lambda row: shaped(row, AuditOut))

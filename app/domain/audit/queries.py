@@ -4,7 +4,7 @@ from uuid import UUID
 from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.crud import Paging, Slice, equal, page
+from app.db.crud import Paging, Slice, equal, matches, page
 from app.db.models.accounts import AuditEvent
 
 
@@ -18,6 +18,7 @@ async def list_events(
     object_id: str | None,
     since: datetime | None,
     until: datetime | None,
+    q: str | None,
 ) -> Slice:
     """`until` is exclusive."""
     statement = select(AuditEvent).where(
@@ -27,5 +28,6 @@ async def list_events(
         equal(object_id, AuditEvent.object_id),
         true() if since is None else AuditEvent.at >= since,
         true() if until is None else AuditEvent.at < until,
+        matches(q, AuditEvent.folded),
     )
     return await page(session, statement, paging, [AuditEvent.at, AuditEvent.id])
