@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from uuid import UUID
 from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,7 +21,7 @@ from app.db.crud import Paging
 from app.db.engine import Database
 from app.db.models.accounts import AccessToken, User
 from app.db.models.fleet import Node
-from app.errors import Forbidden, Unauthorized
+from app.errors import Forbidden, InvalidInput, Unauthorized
 from app.schemas import Cursor, Limit
 from app.settings import Settings
 from app.tokens import Prefix, digest, is_well_formed
@@ -180,9 +182,24 @@ async def is_still_valid(db: Database, viewer: Viewer) -> bool:
 
 
 def provide_paging(request: AnyRequest, vault: Secrets, limit: Limit = 50, cursor: Cursor = None) -> Paging:
-    """A cursor opens only the list that made it: the same path with the same filters."""
+    """A cursor opens only the list that made it: the same path with the same filters.
+
+    Raises `InvalidInput` for a parameter that the list does not have: a misspelt filter would let everything through.
+    """
+    known = _query_parameters(request.route_handler, frozenset(request.path_params))
+    for name in request.query_params:
+        if name not in known:
+            choices = ", ".join(sorted(known))
+            raise InvalidInput(f"This list has no such parameter; it takes {choices}.", field=name[:100])
     filters = sorted(item for item in request.query_params.multi_items() if item[0] not in {"limit", "cursor"})
     return Paging(limit, cursor, f"{request.scope['path']}?{urlencode(filters)}", vault)
+
+
+@lru_cache(maxsize=256)
+def _query_parameters(handler: HTTPRouteHandler, in_path: frozenset[str]) -> frozenset[str]:
+    """What the handler and its dependencies read of a query."""
+    read = handler.create_kwargs_model({}).expected_query_params
+    return frozenset(parameter.field_alias for parameter in read) - in_path
 
 
 def provide_node_token(request: AnyRequest) -> bytes:

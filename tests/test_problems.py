@@ -1,5 +1,7 @@
 """Refusals say which field is wrong and what to put there."""
 
+from uuid import UUID
+
 import httpx2
 import pytest
 
@@ -43,6 +45,8 @@ async def test_refused_input_names_the_field(
         ("/issues?created_after=yesterday", "created_after", "as 2026-11-23T06:00:00Z"),
         ("/issues?cursor=%20", "cursor", "next_cursor"),
         ("/issues?limit=201", "limit", "<= 200"),
+        ("/issues?statsu=failed", "statsu", "node_id"),
+        (f"/issues/{UUID(int=1)}/logs?issue_id=1", "issue_id", "takes after, attempt_id, cursor, limit."),
     ],
 )
 async def test_a_refused_parameter_says_what_to_put_there(admin: httpx2.AsyncClient, path: str, field: str, words: str):
