@@ -1,7 +1,7 @@
 """The composition root: settings in, application out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
@@ -18,6 +18,7 @@ from app.domain.accounts import bootstrap, doors
 from app.domain.dashboard import tallies
 from app.domain.dashboard.feed import Feed
 from app.domain.issues import fleet
+from app.domain.issues.dispatch import Dispatch
 from app.domain.issues.fleet import Fleet
 from app.domain.issues.node_api import AttemptController, ClaimController
 from app.domain.nodes import registration_key
@@ -36,6 +37,8 @@ from app.web import pages
 
 NODES = [NodeController, ClaimController, AttemptController]
 _ADVISORY_KEY = 7_004
+FINISH_WITHIN_S = 2.0
+"""What is under way when the server is told to stop. All in all it has a second and a half more (see `app.serving`)."""
 
 
 def create_app(settings: Settings) -> Litestar:
@@ -131,7 +134,7 @@ def _running(
                     loops.every(0, "events", feed.run)
                     loops.every(0, "notices", db.notices.run)
                     loops.every(0, "pulse", db.pulse.run)
-                    loops.every(0, "stop", _on(stopping, crew.dispatch.close))
+                    loops.every(0, "stop", partial(_let_go, stopping, crew.dispatch, admission))
                     loops.every(TICK_S, "upkeep", Upkeep(db, settings, crew.dispatch, roll_call).run_once)
                     loops.every(30, "roll call", roll_call.count)
                     yield
@@ -151,10 +154,9 @@ async def _prepare(db: Database, settings: Settings, vault: Vault) -> None:
             await bootstrap.ensure_superuser(session, settings.admin_email, settings.admin_password)
 
 
-def _on(event: asyncio.Event, act: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    async def wait() -> None:
-        await event.wait()
-        act()
-        await asyncio.Future()
-
-    return wait
+async def _let_go(stopping: asyncio.Event, dispatch: Dispatch, admission: Admission) -> None:
+    await stopping.wait()
+    dispatch.close()
+    await asyncio.sleep(FINISH_WITHIN_S)
+    admission.close()
+    await asyncio.Future()

@@ -1,10 +1,12 @@
 """What is let in, and for how long: a fair share for each node, bodies that arrive in time, nobody left waiting.
 
 Stands around the whole application. While the database gives no sign of life, callers hear 503 at once: also those
-whose request waits inside for a statement that no frozen database will ever answer.
+whose request waits inside for a statement that no frozen database will ever answer. So do those whom a server that
+stops can wait for no longer: for a row that somebody holds, or for the rest of a body.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable
 from typing import Any, cast
@@ -22,6 +24,7 @@ BODY_WITHIN_S = 20.0
 _LOOK_EVERY_S = 1.0
 _NODE = b"bearer nyn_"
 _LONG_POLL = "/nodes/claim"
+_STOPS = "The server stops; send the request again."
 
 
 class BodyTooSlow(AppError):
@@ -83,13 +86,16 @@ class _Patience:
             del self._until[task]
             self._late.discard(task)
 
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+    def end(self, by: float = math.inf) -> None:
+        """Ends the waits for bodies that were due `by` then."""
         for task, deadline in self._until.items():
-            if deadline <= now and task not in self._late:
+            if deadline <= by and task not in self._late:
                 self._late.add(task)
                 task.cancel()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.end(loop.time())
         self._looking = loop.call_later(_LOOK_EVERY_S, self._look) if self._until else None
 
 
@@ -98,12 +104,21 @@ class Admission:
         self._patience = _Patience()
         self._pulse: Pulse | None = None
         self._calls: set[_Call] = set()
+        self._polls: set[_Call] = set()
+        self._is_closed = False
         self._in_flight: Counter[bytes] = Counter()
         self._refusals: set[asyncio.Task[None]] = set()
 
     def watch(self, pulse: Pulse) -> None:
         self._pulse = pulse
-        pulse.when_lost(self._refuse_all)
+        pulse.when_lost(lambda: self._refuse(self._calls, Unavailable()))
+
+    def close(self) -> None:
+        """Answers everybody who waits, and whoever comes now, with 503: the server stops."""
+        self._is_closed = True
+        self._refuse(self._calls | self._polls, Unavailable(_STOPS))
+        # A connection stays open until its body is here or nobody reads on.
+        self._patience.end()
 
     def around(self, next_app: ASGIApp) -> ASGIApp:
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,6 +126,9 @@ class Admission:
                 await next_app(scope, receive, send)
                 return
             call = _Call(scope, send)
+            if self._is_closed:
+                await call.refuse(Unavailable(_STOPS))
+                return
             if self._pulse is not None and self._pulse.is_lost:
                 await call.refuse(Unavailable())
                 return
@@ -125,9 +143,8 @@ class Admission:
 
     async def _let_in(self, next_app: ASGIApp, scope: HTTPScope, receive: Receive, call: _Call, node: bytes) -> None:
         # A long poll holds no connection, and waits for work, not for the database (see `Dispatch.let_go`).
-        is_refusable = not scope["path"].endswith(_LONG_POLL)
-        if is_refusable:
-            self._calls.add(call)
+        under_way = self._polls if scope["path"].endswith(_LONG_POLL) else self._calls
+        under_way.add(call)
         if node:
             self._in_flight[node] += 1
         try:
@@ -136,7 +153,7 @@ class Admission:
             # Of the body, where it was read in front of Litestar.
             await call.refuse(error)
         finally:
-            self._calls.discard(call)
+            under_way.discard(call)
             if node:
                 self._in_flight[node] -= 1
                 if not self._in_flight[node]:
@@ -162,9 +179,9 @@ class Admission:
 
         return receive_in_time
 
-    def _refuse_all(self) -> None:
-        for call in list(self._calls):
-            task = asyncio.ensure_future(call.refuse(Unavailable()))
+    def _refuse(self, calls: set[_Call], error: AppError) -> None:
+        for call in list(calls):
+            task = asyncio.ensure_future(call.refuse(error))
             self._refusals.add(task)
             task.add_done_callback(self._refusals.discard)
 

@@ -9,6 +9,7 @@ import aiohttp
 import asyncpg
 import pytest
 from chaos.cluster import ADMIN, REGISTRATION_KEY, Postgres, Server, thaw
+from yarl import URL
 
 LEASE_S = 4.0
 FAST = {
@@ -255,6 +256,18 @@ async def test_one_flooding_node_is_told_to_wait_and_others_are_not(caller: Call
     assert {status for status, *_ in answers} == {204, 429}
 
 
+async def require_a_calm_end(server: Server) -> None:
+    """By itself: the parent kills a worker that needs longer, with whatever it does then."""
+    server.log.write_text("")
+    try:
+        took = await server.terminate()
+        assert took < 5
+        assert "refused to gracefully stop" not in server.log.read_text()
+    except AssertionError:
+        await server.start()
+        raise
+
+
 async def test_sigterm_answers_polls_and_is_gone_within_five_seconds(caller: Caller, server: Server):
     body = {"claim_id": str(uuid4()), "boot_id": "boot", "max": 1}
     poll = asyncio.ensure_future(caller.send("POST", "/api/v1/nodes/claim?wait=60", body, caller.node))
@@ -265,6 +278,48 @@ async def test_sigterm_answers_polls_and_is_gone_within_five_seconds(caller: Cal
     assert (await poll)[0] == 204
     stream.close()
     assert "refused to gracefully stop" not in server.log.read_text()
+    await server.start()
+
+
+async def test_sigterm_waits_for_no_row_that_somebody_holds(caller: Caller, server: Server, postgres: Postgres):
+    _, attempt_id = await caller.take_issue()
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute("BEGIN")
+    await connection.execute("LOCK TABLE issue, prompt, attempt IN ACCESS EXCLUSIVE MODE")
+    claim = {"claim_id": str(uuid4()), "boot_id": "boot", "max": 1}
+    held_up = [
+        caller.send("GET", "/api/v1/prompts", None, caller.person),
+        caller.send("POST", f"/api/v1/attempts/{attempt_id}/logs", {"first_seq": 0, "entries": []}, caller.node),
+        caller.send("POST", "/api/v1/nodes/claim?wait=30", claim, caller.node),
+        caller.finish(attempt_id),
+    ]
+    asked = [asyncio.ensure_future(each) for each in held_up]
+    await asyncio.sleep(0.5)
+    await require_a_calm_end(server)
+    for status, document, headers, _ in await asyncio.gather(*asked):
+        assert (status, document["code"], "Retry-After" in headers) == (503, "unavailable", True)
+    await connection.close()
+    await server.start()
+    assert (await caller.finish(attempt_id))[0] == 200
+
+
+@pytest.mark.parametrize("sent", ["", "{head}", "{head}{{"])
+async def test_sigterm_waits_for_nobody_who_is_slow_to_ask(caller: Caller, server: Server, sent: str):
+    head = (
+        f"POST /api/v1/nodes/heartbeat HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer {caller.node}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 40\r\n\r\n"
+    )
+    slow = [await asyncio.open_connection("127.0.0.1", URL(server.url).port) for _ in range(3)]
+    for _, writer in slow:
+        writer.write(sent.format(head=head).encode())
+        await writer.drain()
+    await asyncio.sleep(0.5)
+    try:
+        await require_a_calm_end(server)
+    finally:
+        for _, writer in slow:
+            writer.close()
+            await writer.wait_closed()
     await server.start()
 
 
