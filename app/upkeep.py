@@ -41,8 +41,8 @@ class Upkeep:
             due = await sweeps.seconds_until_due(session)
         if due is not None and due <= 2 * TICK_S:
             self._dispatch.ring_in(due)
-        # Only a tick that reached the database counts: while it was away no heartbeat was stored.
-        self._last_tick = time.monotonic()
+        # Only a tick that reached the database counts, from its beginning: while it hung no heartbeat was stored.
+        self._last_tick = started
 
     async def _sweep(self, session: AsyncSession, started: float) -> None:
         """Judges by the time at which the transaction began, so a pause in the middle of it makes nobody silent."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from litestar import Litestar
+from msgspec.structs import replace
 from speaking import MakeNode, NodeClient, Queue
 
 from app.db.engine import Database, open_database
@@ -156,6 +157,25 @@ async def test_nobody_is_judged_before_one_lease_after_the_server_came(
     upkeep._listening_since -= settings.lease.total_seconds() + 1
     await upkeep.run_once()
     assert (await queue.issue(issue_id))["status"] == "pending"
+
+
+async def test_nobody_is_judged_right_after_a_tick_that_hung_in_the_database(
+    app: Litestar, queue: Queue, make_node: MakeNode, settings: Settings, sql: asyncpg.Connection
+):
+    node = await make_node()
+    issue_id = await queue.add()
+    await node.start((await node.take())["attempt_id"])
+    await sql.execute("UPDATE node SET last_heartbeat = now() - interval '1 hour'")
+    state, short = app.state, replace(settings, lease=timedelta(seconds=4))
+    upkeep = Upkeep(state.db, short, state.fleet.dispatch, state.roll_call)
+    upkeep._listening_since -= 3600
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE node IN ACCESS EXCLUSIVE MODE")
+        hung = asyncio.ensure_future(upkeep.run_once())
+        await asyncio.sleep(2.5)
+    await hung
+    await upkeep.run_once()
+    assert (await queue.issue(issue_id))["status"] == "processing"
 
 
 async def test_one_issue_for_thousands_of_waiting_nodes_is_one_claim(
