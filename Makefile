@@ -94,12 +94,14 @@ bench: $(READY) ## Measure the hot paths beside PostgreSQL itself, in about ten 
 	$(BIN)/python -m bench
 
 .venv-peers/.ready: bench/peers/requirements.txt
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+.venv-prefect/.ready: bench/peers/requirements-prefect.txt
+.venv-peers/.ready .venv-prefect/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-bench-peers: $(READY) .venv-peers/.ready ## Measure other queues beside ours, in an environment of their own
-	$(BIN)/python -m bench.peers .venv-peers/bin/python
+bench-peers: $(READY) .venv-peers/.ready .venv-prefect/.ready ## Measure other queues beside ours; DATABASE=URL of a PostgreSQL with pg_trgm for Prefect
+	$(BIN)/python -m bench.peers .venv-peers/bin/python .venv-prefect/bin/prefect $(if $(DATABASE),--database "$(DATABASE)")
 
 lock: ## Write both lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements.lock pyproject.toml

@@ -35,6 +35,8 @@ PG_SETTINGS = {
     "max_connections": "200",
 }
 _TICKS = os.sysconf("SC_CLK_TCK")
+_READY_WITHIN_S = 90
+"""Prefect makes its tables first."""
 
 
 @contextmanager
@@ -76,7 +78,7 @@ class Server:
 @contextmanager
 def server(database_url: str, workers: int = 1, launcher: tuple[str, ...] = (), **settings: str) -> Generator[Server]:
     """A `nodeyard serve` on a free port, ready. `launcher` stands before its command line, such as a profiler."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("NODEYARD_")},
         "DATABASE_URL": database_url,
@@ -86,13 +88,19 @@ def server(database_url: str, workers: int = 1, launcher: tuple[str, ...] = (), 
         "NODEYARD_LOG_LEVEL": "info",
         **settings,
     }
+    command = [*launcher, sys.executable, "-m", "app", "serve"]
+    with served(command, environment, f"http://127.0.0.1:{port}", "/readyz") as running:
+        yield running
+
+
+@contextmanager
+def served(command: list[str], environment: dict[str, str], url: str, ready: str) -> Generator[Server]:
+    """A server process, once it answers 200 at the path `ready`."""
     with tempfile.NamedTemporaryFile("w+", prefix="nodeyard-server-") as log:
-        process = subprocess.Popen(
-            [*launcher, sys.executable, "-m", "app", "serve"], env=environment, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/readyz", process, Path(log.name))
-            yield Server(f"http://127.0.0.1:{port}", process.pid)
+            _wait_until_ready(url + ready, process, Path(log.name))
+            yield Server(url, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -101,14 +109,14 @@ def server(database_url: str, workers: int = 1, launcher: tuple[str, ...] = (), 
                 process.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + _READY_WITHIN_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -210,6 +218,13 @@ def load(job: dict[str, Any], roots: dict[str, int]) -> Load:
 
 
 def postmaster(url: str) -> int:
-    host = parse_qs(urlsplit(url).query)["host"][0]
-    data = Path(host)
-    return int((data / "postmaster.pid").read_text().split()[0])
+    """The process id of a server on this machine. `url` is a superuser's."""
+
+    async def read() -> str:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval("SELECT pg_read_file('postmaster.pid')")
+        finally:
+            await connection.close()
+
+    return int(asyncio.run(read()).split()[0])
