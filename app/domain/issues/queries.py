@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import BROAD, Paging, Slice, page, shaped
@@ -23,9 +23,6 @@ async def list_issues(
     session: AsyncSession, viewer: Viewer, filters: IssueFilters, paging: Paging, sort: Sort
 ) -> Slice:
     keys = [Issue.created_at, Issue.id] if sort == "created_at" else [Issue.priority, Issue.created_at, Issue.id]
-    if filters.q is not None:
-        # A search that outgrew it would hash the texts anew that it found, a tenth of a millisecond for each.
-        await session.execute(select(func.set_config("work_mem", "64MB", True)))
     count = filters.count(viewer)
     total = None if count is None else await session.scalar(count)
     is_broad = total is not None and total > BROAD
