@@ -72,3 +72,15 @@ async def test_a_list_reads_no_great_table_from_end_to_end(app: Litestar, admin,
     assert not set(re.findall(r"Seq Scan on (\w+)", text)) & GREAT, text
     for index in EXPECTED[path]:
         assert index in text, text
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_search_that_most_pass_counts_all_and_shows_the_newest(admin):
+    for query, total, first in (
+        ("/nodes?q=NODE", ROWS, "node 1"),
+        ("/nodes?q=node 1&status=online", 11000, "node 1"),
+        ("/nodes?q=node&desired=paused", 200, "node 99"),
+        ("/nodes?q=node 19999", 1, "node 19999"),
+    ):
+        page = (await admin.get(f"/api/v1{query}&limit=1")).json()
+        assert (page["total"], page["items"][0]["name"]) == (total, first), query

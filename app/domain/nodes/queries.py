@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, any_, exists, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import BROAD, Paging, Slice, equal, matches, newest, shaped
@@ -34,29 +34,24 @@ async def list_nodes(
         )
         if wanted is not None
     ]
-    total = None
-    if tag is None and tool is None and q is None:
-        total = await _tallied(session, status, desired)
-    elif q is not None:
-        total = await session.scalar(_counted(q, narrowing))
     if q is not None:
-        narrowing.append(_holding(q, is_broad=total is not None and total > BROAD))
+        return await _search(session, paging, q, narrowing)
+    total = await _tallied(session, status, desired) if tag is None and tool is None else None
     return await newest(session, paging, Node, *narrowing, total=total)
 
 
-def _counted(q: str, narrowing: Sequence[ColumnElement[bool]]) -> Select[int]:
-    """The nodes themselves are read only if more than the text decides."""
-    found = select(func.count()).select_from(NodeText).where(matches(q, NodeText.content))
-    return found.join(Node, Node.id == NodeText.node_id).where(*narrowing) if narrowing else found
-
-
-def _holding(q: str, *, is_broad: bool) -> ColumnElement[bool]:
-    """`is_broad`: so many hold `q` that looking at the newest ones finds a page soonest."""
-    found = matches(q, NodeText.content)
-    if is_broad:
-        return exists().where(NodeText.node_id == Node.id, found)
-    # An array and not a subquery, for which PostgreSQL would walk all nodes, since it expects that a third hold it.
-    return Node.id == any_(func.array(select(NodeText.node_id).where(found).scalar_subquery()))
+async def _search(session: AsyncSession, paging: Paging, q: str, narrowing: list[ColumnElement[bool]]) -> Slice:
+    holds = matches(q, NodeText.content)
+    found = (await session.scalars(select(NodeText.node_id).where(holds).limit(BROAD + 1))).all()
+    if len(found) <= BROAD:
+        narrowing.append(Node.id == any_(literal(found, ARRAY(Uuid()))))
+        return await newest(session, paging, Node, *narrowing, total=None if len(narrowing) > 1 else len(found))
+    # So many that looking at the newest nodes finds a page soonest.
+    counted = select(func.count()).select_from(NodeText).where(holds)
+    if narrowing:
+        counted = counted.join(Node, Node.id == NodeText.node_id).where(*narrowing)
+    narrowing.append(exists().where(NodeText.node_id == Node.id, holds))
+    return await newest(session, paging, Node, *narrowing, total=await session.scalar(counted))
 
 
 async def _tallied(session: AsyncSession, status: NodeStatus | None, desired: Desired | None) -> int:
