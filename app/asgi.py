@@ -37,7 +37,7 @@ from app.web import pages
 
 NODES = [NodeController, ClaimController, AttemptController]
 _ADVISORY_KEY = 7_004
-FINISH_WITHIN_S = 2.0
+FINISH_WITHIN_S = 1.5
 """What is under way when the server is told to stop. All in all it has a second and a half more (see `app.serving`)."""
 
 

@@ -29,9 +29,9 @@ from app.db import embedded, migrate
 from app.db.engine import open_database
 from app.settings import Settings, SettingsError
 
-STOP_WITHIN_S = 3.5
-"""Then a worker has one second more until it is killed, as happens when a client sent half a head: no program of ours
-sees that connection."""
+STOP_WITHIN_S = 3
+"""Then a worker has one second more until it is killed, as happens when a client sent half a head or does not read its
+answer: no program of ours can end that connection."""
 _LOOK_EVERY_S = 0.01
 _BACKPRESSURE = 100_000
 """Connections a worker takes at once: each waiting node holds one for its long poll."""
