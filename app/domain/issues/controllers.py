@@ -56,7 +56,7 @@ class IssueController(Controller):
     ) -> IssueOut:
         (issue,) = await writing.create(session, viewer, settings, [data])
         await record(session, viewer, "issue.create", "issue", issue.id, title=issue.title)
-        return shaped(issue, IssueOut)
+        return issue
 
     @post("/bulk", request_max_body_size=BULK_BODY_MAX_BYTES)
     async def create_issues(
@@ -65,7 +65,7 @@ class IssueController(Controller):
         """All or none, at most 1000, answered in the order given."""
         created = await writing.create(session, viewer, settings, data.issues, "issues[{}].")
         await record(session, viewer, "issue.create_bulk", "issue", created[0].id, count=len(created))
-        return CreatedIssues([shaped(issue, IssueOut) for issue in created])
+        return CreatedIssues(created)
 
     @get("/{issue_id:uuid}")
     async def show_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueDetail:

@@ -2,28 +2,87 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import and_, func, literal, select, update
+import msgspec
+from sqlalchemy import (
+    JSON,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Interval,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    cast,
+    column,
+    false,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.dml import ReturningInsert
 
 from app.db import spending
-from app.db.crud import get_or_404, given, lock_or_404, visible_to
+from app.db.crud import get_or_404, given, lock_or_404, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.work import Issue
 from app.deps import Viewer
 from app.domain.issues import references
 from app.domain.issues.notices import issue_changed
-from app.domain.issues.schemas import IssueChange, NewIssue
+from app.domain.issues.schemas import IssueChange, IssueOut, NewIssue
 from app.errors import InvalidInput
 from app.protocol import IssueStatus
 from app.settings import Settings
 
+T = TypeVar("T")
+Value = ColumnElement[T] | InstrumentedAttribute[T]
+
+
+def _rank(priority: Value[int], created_at: Value[datetime], ageing_s: BindParameter[float]) -> ColumnElement[float]:
+    """Larger is claimed first: an issue overtakes one whose priority is larger by one after the ageing time."""
+    return cast(priority, Issue.rank.type) * ageing_s - cast(func.extract("epoch", created_at), Issue.rank.type)
+
+
+def _storing() -> ReturningInsert[Any]:
+    """One statement for any number of issues, so that it is compiled and planned once."""
+    issue = Issue.metadata.tables[Issue.__tablename__]
+    names = NewIssue.__struct_fields__
+    bodies = (
+        func.json_to_recordset(cast(bindparam("bodies", type_=Text()), JSON()))
+        .table_valued(column("place", Integer()), *(column(name, issue.c[name].type) for name in names))
+        .render_derived("body", with_types=True)
+    )
+    # Issues created together are a microsecond apart, so that they keep their order everywhere.
+    created_at = func.now() + bodies.c.place * literal(timedelta(microseconds=1), Interval())
+    derived = {
+        "id": func.gen_random_uuid(),
+        "owner_id": bindparam("owner_id", type_=Uuid()),
+        "created_at": created_at,
+        "updated_at": created_at,
+        "rank": _rank(bodies.c.priority, created_at, bindparam("ageing_s", type_=Issue.rank.type)),
+        "deferred": func.coalesce(bodies.c.not_before > created_at, false()),
+    }
+    return (
+        insert(issue)
+        .from_select([*names, *derived], select(*(bodies.c[name] for name in names), *derived.values()))
+        .returning(*(issue.c[name] for name in IssueOut.__struct_fields__))
+    )
+
+
+_STORE = _storing()
+
 
 async def create(
     session: AsyncSession, viewer: Viewer, settings: Settings, bodies: Sequence[NewIssue], path: str = ""
-) -> list[Issue]:
+) -> list[IssueOut]:
     """All of them or none, in the order given, which is their order in the queue too.
 
     `path` is where the issues stand in the body, with {} for the index. Raises `InvalidInput` and `NotFound`.
@@ -31,30 +90,19 @@ async def create(
     fields = [given(body) for body in bodies]
     for index, each in enumerate(fields):
         references.require_clonable(each, settings, path.format(index))
+        each["place"] = index
     await references.require_visible(session, viewer, fields)
-    now = (await session.execute(select(func.now()))).scalar_one()
-    created = [
-        Issue(**_row(viewer, settings, each, now + timedelta(microseconds=index))) for index, each in enumerate(fields)
-    ]
-    session.add_all(created)
-    await session.flush()
+    values = {
+        "bodies": msgspec.json.encode(fields).decode(),
+        "owner_id": viewer.id,
+        "ageing_s": settings.priority_ageing.total_seconds(),
+    }
+    stored = (await session.execute(_STORE, values)).all()
+    created = [shaped(row, IssueOut) for row in sorted(stored, key=attrgetter("created_at"))]
     for issue in created:
         issue_changed(session, issue.id)
     ring(session)
     return created
-
-
-def _row(viewer: Viewer, settings: Settings, fields: dict[str, Any], created_at: datetime) -> dict[str, Any]:
-    """Issues created together are a microsecond apart, so that they keep their order everywhere."""
-    not_before: datetime | None = fields["not_before"]
-    return {
-        **fields,
-        "owner_id": viewer.id,
-        "created_at": created_at,
-        "updated_at": created_at,
-        "rank": _rank(fields["priority"], settings, created_at),
-        "deferred": not_before is not None and not_before > created_at,
-    }
 
 
 async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issue_id: UUID, body: IssueChange) -> Issue:
@@ -75,7 +123,8 @@ async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issu
             f"{issue.attempt_count} attempts were made already; allow {fewest} at least.", field="max_attempts"
         )
     if "priority" in fields:
-        fields["rank"] = _rank(fields["priority"], settings, issue.created_at)
+        ageing_s = literal(settings.priority_ageing.total_seconds(), Issue.rank.type)
+        fields["rank"] = _rank(literal(fields["priority"], Issue.priority.type), Issue.created_at, ageing_s)
     if "not_before" in fields:
         is_ahead = literal(fields["not_before"], Issue.not_before.type) > func.now()
         fields["deferred"] = and_(Issue.status == IssueStatus.PENDING, func.coalesce(is_ahead, False))
@@ -87,8 +136,3 @@ async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issu
         issue_changed(session, issue_id)
         ring(session)
     return issue
-
-
-def _rank(priority: int, settings: Settings, created_at: datetime) -> float:
-    """Larger is claimed first: an issue overtakes one whose priority is larger by one after the ageing time."""
-    return priority * settings.priority_ageing.total_seconds() - created_at.timestamp()

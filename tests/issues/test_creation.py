@@ -1,0 +1,96 @@
+"""Creating issues over HTTP: one statement for any number of them, which the database fills in by itself."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from litestar import Litestar
+from speaking import MakeNode
+from sqlalchemy import event
+
+from app.settings import Settings
+
+HERE = {"repository_url": "https://example.com/shop.git"}
+
+
+async def created(admin: httpx2.AsyncClient, **fields: object) -> dict[str, Any]:
+    answer = await admin.post("/api/v1/issues", json={"title": "Fix it", **HERE, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def test_issues_created_together_keep_their_order_everywhere(admin: httpx2.AsyncClient, make_node: MakeNode):
+    titles = [f"step {n}" for n in range(40)]
+    answer = await admin.post("/api/v1/issues/bulk", json={"issues": [{"title": title, **HERE} for title in titles]})
+    items = answer.json()["items"]
+    assert [item["title"] for item in items] == titles
+    moments = [datetime.fromisoformat(item["created_at"]) for item in items]
+    assert moments == [moments[0] + timedelta(microseconds=n) for n in range(40)]
+    listed = (await admin.get("/api/v1/issues?limit=100")).json()["items"]
+    assert [item["title"] for item in listed] == titles[::-1]
+    claimed = (await (await make_node(max_slots=40)).claim(max=40)).json()["attempts"]
+    assert [offer["issue"]["title"] for offer in claimed] == titles
+
+
+@pytest.mark.parametrize("priority", [0, 7, -(2**31), 2**31 - 1])
+async def test_a_priority_gives_the_same_place_from_the_start_and_later(
+    admin: httpx2.AsyncClient, sql: asyncpg.Connection, settings: Settings, priority: int
+):
+    issue = await created(admin, priority=priority)
+    first = await sql.fetchval("SELECT rank FROM issue")
+    ageing_s = settings.priority_ageing.total_seconds()
+    assert first == priority * ageing_s - datetime.fromisoformat(issue["created_at"]).timestamp()
+    for each in (1, priority):
+        answer = await admin.patch(f"/api/v1/issues/{issue['id']}", json={"priority": each})
+        assert answer.status_code == 200, answer.text
+    assert await sql.fetchval("SELECT rank FROM issue") == first
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_deferred"), [(None, False), (timedelta(seconds=-1), False), (timedelta(seconds=60), True)]
+)
+async def test_an_issue_is_deferred_while_its_time_is_ahead(
+    admin: httpx2.AsyncClient, sql: asyncpg.Connection, ahead: timedelta | None, is_deferred: bool
+):
+    due = None if ahead is None else datetime.now(UTC) + ahead
+    issue = await created(admin, not_before=due and due.isoformat())
+    assert issue["not_before"] == (due and due.isoformat().replace("+00:00", "Z"))
+    assert await sql.fetchval("SELECT deferred FROM issue") is is_deferred
+
+
+async def test_an_issue_is_stored_word_for_word(admin: httpx2.AsyncClient, sql: asyncpg.Connection):
+    fields = {
+        "title": 'Say "no\\u0041", {not} NULL: 漢字 🙂',
+        "description": "line\r\n\ttabs \\ \x7f \u2028 '",
+        "issue_number": 2**31 - 1,
+        "priority": -3,
+        "requires": ['q"uote', "{x}", "NULL", "back\\slash"],
+        "tool": "my-tool",
+        "max_attempts": 9,
+        "base_branch": "feature/é",
+    }
+    answer = await created(admin, **fields)
+    stored = dict(await sql.fetchrow("SELECT * FROM issue"))
+    assert {name: answer[name] for name in fields} == fields
+    assert {name: stored[name] for name in fields} == fields
+    assert answer["status"] == "pending"
+    assert answer["attempt_count"] == 0
+    assert answer["updated_at"] == answer["created_at"]
+
+
+@pytest.mark.parametrize("count", [1, 30])
+async def test_creating_takes_three_statements(app: Litestar, admin: httpx2.AsyncClient, count: int):
+    await created(admin)  # After which the use of the token is noted for a minute.
+    sent: list[str] = []
+
+    def note(_connection, _cursor, statement: str, *_rest) -> None:
+        sent.append(statement.split(maxsplit=1)[0])
+
+    engine = app.state.db.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    answer = await admin.post("/api/v1/issues/bulk", json={"issues": [{"title": "Fix it", **HERE}] * count})
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(answer.json()["items"]) == count
+    assert sent == ["SELECT", "INSERT", "INSERT"]
