@@ -23,6 +23,7 @@ DELETED = "deleted"
 """The subject is `<type> <id> <owner's id>`."""
 _APART_S = 0.01
 _RECONNECT_S = 1.0
+_UNPOSTED = "unposted"
 _PAYLOAD_MAX_BYTES = 7500  # PostgreSQL takes less than 8000.
 
 Subscriber = Callable[[str | None], None]
@@ -116,9 +117,15 @@ async def _first_of(*events: asyncio.Event) -> None:
 
 def post_after_commit(session: AsyncSession, kind: str, subject: str = "") -> None:
     """Posts once the session's transaction is committed, and never when it is rolled back."""
+    unposted: list[tuple[str, str]] | None = session.info.get(_UNPOSTED)
+    if unposted is None:
+        unposted = session.info[_UNPOSTED] = []
+        event.listen(session.sync_session, "after_commit", _post)
+    unposted.append((kind, subject))
+
+
+def _post(session: Session) -> None:
     notices = cast("Notices", session.info["notices"])
-
-    def post(_: Session) -> None:
+    for kind, subject in session.info[_UNPOSTED]:
         notices.post(kind, subject)
-
-    event.listen(session.sync_session, "after_commit", post, once=True)
+    session.info[_UNPOSTED].clear()

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from uuid import UUID
 
 from litestar.di import NamedDependency
@@ -120,11 +121,12 @@ class Feed:
             await self.tell_once()
 
     async def tell_once(self) -> None:
-        changes = [change for change in self._ring if change.number > self._told]
         newest = self._number
-        if self._listeners and changes:
+        # From the newest backwards: the ring is long, and what is new in it is little.
+        untold = [*takewhile(lambda change: change.number > self._told, reversed(self._ring))]
+        if self._listeners and untold:
             try:
-                events = await self._read(changes)
+                events = await self._read(untold[::-1])
             except Exception:
                 self._tell_of_gap()
                 raise
