@@ -61,8 +61,7 @@ class Batcher(Generic[Request, Answer]):
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((request, answer, loop.time()))
         self._weight += self._weigh(request)
-        flushing = len(self._under_way)
-        if flushing == 0 or (flushing == 1 and self._weight >= self._second_from):
+        if self._is_worth_a_flush(beside=len(self._under_way)):
             self._under_way[asyncio.create_task(self._run())] = []
         return await answer
 
@@ -78,10 +77,13 @@ class Batcher(Generic[Request, Answer]):
         while self._under_way:
             await asyncio.wait(list(self._under_way))
 
+    def _is_worth_a_flush(self, beside: int) -> bool:
+        return bool(self._waiting) and (beside == 0 or (beside == 1 and self._weight >= self._second_from))
+
     async def _run(self) -> None:
         me = cast("asyncio.Task[None]", asyncio.current_task())
         try:
-            while self._waiting:
+            while self._is_worth_a_flush(beside=len(self._under_way) - 1):
                 size = min(self._at_once, len(self._waiting))
                 self._observe(size, asyncio.get_running_loop().time() - self._waiting[0][2])
                 batch = self._under_way[me] = [self._waiting.popleft() for _ in range(size)]
