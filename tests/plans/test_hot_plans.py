@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine import PLANS_LAST_S, open_database, plan_alike
-from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, offers, turns
+from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, turns
 from app.domain.nodes import heartbeat
 
 GREAT = ("issue", "attempt", "workflowlog", "node", "credentialnodelink")
@@ -58,7 +58,6 @@ HOT = {
     "lapse": (_end(LAPSE), ["attempt_live_"]),
     "lose silent": (_end(LOSE_SILENT), ["attempt_live_"]),
 }
-assert offers.JOINS in claim.TAKE
 
 
 @pytest.fixture

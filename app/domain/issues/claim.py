@@ -17,6 +17,7 @@ import asyncpg
 from app.domain.issues import caps, offers
 from app.domain.issues.eligibility import CREDENTIAL, EFFECTIVE_DESIRED, ELIGIBLE, LANES, LANES_FROM, READY
 from app.domain.issues.heads import Heads
+from app.domain.issues.offers import Surroundings
 from app.errors import AppError, Conflict, Unauthorized
 from app.protocol import HEARTBEATS_MISSED_UNTIL_OFFLINE, Desired
 from app.settings import Settings
@@ -99,17 +100,16 @@ JOIN node ON node.token_hash = who.token_hash
 _MATCHES = f"""
 SELECT demand.lane, demand.rank AS head, demand.requires, demand.tool, demand.project_id, demand.repository_id,
     project.max_running AS project_cap, repository.max_running AS repository_cap,
-    array_agg(who.n) FILTER (WHERE {ELIGIBLE}) AS takers,
-    array_agg(credential.id) FILTER (WHERE {ELIGIBLE}) AS credentials,
-    array_agg(credential.id) FILTER (WHERE {ELIGIBLE} AND credential.is_capped) AS capped
-FROM lane AS demand
-LEFT JOIN project ON project.id = demand.project_id
-LEFT JOIN repository ON repository.id = demand.repository_id
-CROSS JOIN unnest($1::uuid[]) WITH ORDINALITY AS who (id, n)
-JOIN node ON node.id = who.id
-CROSS JOIN LATERAL ({CREDENTIAL}) AS credential
-GROUP BY demand.lane, demand.rank, demand.requires, demand.tool, demand.project_id, demand.repository_id,
-    project.id, repository.id
+    fit.takers, fit.credentials, fit.capped, {offers.LANE_COLUMNS}
+FROM lane AS demand {offers.LANE_JOINS}
+CROSS JOIN LATERAL (
+    SELECT array_agg(who.n) AS takers, array_agg(credential.id) AS credentials,
+        array_agg(credential.id) FILTER (WHERE credential.is_capped) AS capped
+    FROM unnest($1::uuid[]) WITH ORDINALITY AS who (id, n)
+    JOIN node ON node.id = who.id
+    CROSS JOIN LATERAL ({CREDENTIAL}) AS credential
+    WHERE {ELIGIBLE}
+) AS fit
 """
 # A materialized CTE and a join to it: as a subquery PostgreSQL may run it more than once and claim more than asked.
 # How many to take from which lane is read first, so that no row is locked that another server could have. Each scan
@@ -125,13 +125,13 @@ WITH wanted AS MATERIALIZED (
 ), taken AS MATERIALIZED (
     SELECT head.*, row_number() OVER (ORDER BY head.rank DESC, head.id) AS slot
     FROM wanted CROSS JOIN LATERAL (
-        SELECT id, rank, repository_id, project_id, prompt_id, owner_id FROM issue
+        SELECT id, rank, prompt_id FROM issue
         WHERE {READY} AND lane = wanted.lane AND rank <= wanted.head
         ORDER BY rank DESC, id LIMIT wanted.n FOR UPDATE SKIP LOCKED) AS head
 )
 UPDATE issue SET status = 'processing', attempt_count = attempt_count + 1, last_number = last_number + 1,
     assigned_node_id = ($2::uuid[])[taken.slot], updated_at = clock_timestamp()
-FROM taken {offers.JOINS}
+FROM taken LEFT JOIN prompt ON prompt.id = taken.prompt_id
 WHERE issue.id = taken.id
 RETURNING taken.slot, issue.lane, {offers.COLUMNS}
 """
@@ -234,6 +234,7 @@ class _Lanes:
     demands: dict[int, Demand] = field(default_factory=dict[int, Demand])
     limits: dict[int, caps.Limits] = field(default_factory=dict[int, caps.Limits])
     heads: dict[int, float] = field(default_factory=dict[int, float])
+    surroundings: dict[int, Surroundings] = field(default_factory=dict[int, Surroundings])
     capped: set[UUID] = field(default_factory=set[UUID])
     """The credentials that may have a cap."""
     exhausted: set[int] = field(default_factory=set[int])
@@ -260,6 +261,7 @@ async def _match(
         lanes.demands[lane] = Demand(frozenset(row["requires"]), row["tool"])
         lanes.limits[lane] = caps.Limits.of(row)
         lanes.heads[lane] = row["head"]
+        lanes.surroundings[lane] = Surroundings.of(row)
         capped: list[UUID] = row["capped"] or []
         lanes.capped.update(capped)
         takers: list[int] = row["takers"] or []
@@ -302,7 +304,10 @@ async def _take(
     for row in sorted(rows, key=lambda row: row["slot"]):
         slot: int = row["slot"]
         ask = slots[slot - 1]
-        attempt = offers.make(row, ask.node, ask.request.claim_id, ask.kind.lanes[row["lane"]], settings)
+        lane: int = row["lane"]
+        attempt = offers.make(
+            row, lanes.surroundings[lane], ask.node, ask.request.claim_id, ask.kind.lanes[lane], settings
+        )
         ask.given.append(attempt.offer)
         attempts.append(attempt)
     await offers.store(connection, attempts, settings.start_within)
