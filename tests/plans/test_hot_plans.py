@@ -42,8 +42,8 @@ HOT = {
     "matches from known heads": (eligibility.LANES_FROM + claim._MATCHES, ["ix_issue_ready"]),
     "take": (claim.TAKE, ["ix_issue_ready", "pk_issue"]),
     "lanes": (f"{eligibility.LANES} SELECT * FROM lane", ["ix_issue_ready"]),
-    "cap of a project": (caps._COUNT["project"], ["ix_issue_processing_project_id"]),
-    "cap of a repository": (caps._COUNT["repository"], ["ix_issue_processing_repository_id"]),
+    "cap of a project": (caps._COUNT["project"], ["ix_issue_project_id_status"]),
+    "cap of a repository": (caps._COUNT["repository"], ["ix_issue_repository_id_status"]),
     "cap of a credential": (caps._COUNT["credential"], ["ix_attempt_live_credential"]),
     "beat": (heartbeat._BEAT, ["uq_node_token_hash", "pk_node", "ix_attempt_live_node"]),
     "missed": (heartbeat._MISS, ["attempt"]),
@@ -108,7 +108,7 @@ async def test_a_hot_statement_uses_its_indexes(million: asyncpg.Connection, nam
         ("matches", "ix_issue_ready"),
         ("due", "ix_issue_deferred"),
         ("beat", "ix_attempt_live_node"),
-        ("cap of a project", "ix_issue_processing_project_id"),
+        ("cap of a project", "ix_issue_project_id_status"),
     ],
 )
 async def test_without_its_index_the_plan_is_another(million: asyncpg.Connection, name: str, index: str):

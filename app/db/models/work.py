@@ -84,7 +84,8 @@ class Issue(Base):
         Index("ix_issue_deferred", "not_before", postgresql_where=text("status = 'pending' AND deferred")),
         Index("ix_issue_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_issue_created_at_id", "created_at", "id"),
-        # Lists by status. No issue that is worked on is in them, so a claim pays for no new entry.
+        # Lists by status. A claim pays for an entry in the first of them alone.
+        Index("ix_issue_processing_created_at_id", "created_at", "id", postgresql_where=IS_PROCESSING),
         Index(
             "ix_issue_pending_owner_id_created_at_id",
             "owner_id",
@@ -109,10 +110,13 @@ class Issue(Base):
             "id",
             postgresql_where=IS_ENDED,
         ),
-        Index("ix_issue_repository_id", "repository_id", postgresql_where=text("repository_id IS NOT NULL")),
-        Index("ix_issue_project_id", "project_id", postgresql_where=text("project_id IS NOT NULL")),
-        Index("ix_issue_processing_repository_id", "repository_id", postgresql_where=IS_PROCESSING),
-        Index("ix_issue_processing_project_id", "project_id", postgresql_where=IS_PROCESSING),
+        Index(
+            "ix_issue_repository_id_status",
+            "repository_id",
+            "status",
+            postgresql_where=text("repository_id IS NOT NULL"),
+        ),
+        Index("ix_issue_project_id_status", "project_id", "status", postgresql_where=text("project_id IS NOT NULL")),
         Index("ix_issue_prompt_id", "prompt_id", postgresql_where=text("prompt_id IS NOT NULL")),
         Index("ix_issue_assigned_node_id", "assigned_node_id", postgresql_where=text("assigned_node_id IS NOT NULL")),
         {
@@ -176,6 +180,11 @@ class Attempt(Base):
         Index("ix_attempt_live_node", "node_id", postgresql_where=IS_LIVE),
         Index("ix_attempt_live_credential", "credential_id", postgresql_where=IS_LIVE),
         Index("ix_attempt_node_id_claim_id", "node_id", "claim_id"),
+        Index(
+            "ix_attempt_live_cancel_requested_at",
+            "cancel_requested_at",
+            postgresql_where=text("status IN ('offered', 'running') AND cancel_requested_at IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": 80}},
     )
 
