@@ -10,27 +10,12 @@ import re
 import asyncpg
 import pytest
 from speaking import MakeNode, Queue
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine import PLANS_LAST_S, open_database, plan_alike
-from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, turns
+from app.domain.issues import caps, claim, eligibility, lifecycle, log_append, sweeps, turns
 from app.domain.nodes import heartbeat
 
 GREAT = ("issue", "attempt", "workflowlog", "node", "credentialnodelink")
-LOSE_SILENT = """NOT EXISTS (SELECT FROM node WHERE node.id = attempt.node_id
-    AND node.last_heartbeat > clock_timestamp() - interval '5 min')"""
-LAPSE = "attempt.status = 'offered' AND attempt.start_by < clock_timestamp()"
-
-
-def _end(which: str) -> str:
-    """As SQLAlchemy sends it."""
-    statement = text(
-        lifecycle._END.format(endings=lifecycle._ONE_ENDING, which=which, guard=lifecycle._LIVE, locked="")
-    )
-    return str(statement.compile(dialect=dialect.dialect()))
-
-
 # The statement, and the indexes without which it would read a table from end to end.
 HOT = {
     "due": (claim._DUE, ["ix_issue_deferred"]),
@@ -55,8 +40,6 @@ HOT = {
     "finish": (lifecycle._END_REPORTED[False], ["pk_attempt", "uq_node_token_hash", "pk_issue"]),
     "standing": (lifecycle._STANDING, ["pk_attempt", "uq_node_token_hash", "pk_issue"]),
     "secrets": (turns._SECRETS, ["pk_attempt"]),
-    "lapse": (_end(LAPSE), ["attempt_live_"]),
-    "lose silent": (_end(LOSE_SILENT), ["attempt_live_"]),
 }
 
 
@@ -115,6 +98,22 @@ async def test_without_its_index_the_plan_is_another(million: asyncpg.Connection
     await million.execute(f"DROP INDEX {index}")
     plan = await plan_of(million, HOT[name][0])
     assert index not in plan
+
+
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (sweeps.SILENT, "attempt_live_"),
+        (sweeps.NOT_STARTED, "attempt_live_"),
+        (sweeps.CANCELLED, "ix_attempt_live_cancel_requested_at"),
+    ],
+    ids=["silent", "not started", "cancelled"],
+)
+async def test_a_sweep_looks_at_live_attempts_alone(million: asyncpg.Connection, which: str, index: str):
+    plan = await plan_of(million, re.sub(r":\w+ AS", "NULL AS", sweeps.LOOK.format(which=which)))
+    assert index in plan, plan
+    # Heartbeats must stay out of every index.
+    assert scanned(plan) <= {"node"}, plan
 
 
 FREE_SLOTS = "SELECT count(*) FROM attempt WHERE node_id = $1 AND status IN ('offered', 'running')"

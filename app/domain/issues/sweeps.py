@@ -1,6 +1,8 @@
 """What time alone brings about: silent nodes lose their attempts, offers lapse, cancels settle, issues come due."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,16 +11,25 @@ from app.domain.issues import lifecycle
 from app.domain.issues.lifecycle import Ended, Verdict
 from app.protocol import AttemptStatus
 
+# By the few nodes that are silent, and not by the many attempts of those that are not.
+SILENT = """attempt.node_id IS NULL OR attempt.node_id = ANY (ARRAY(
+    SELECT id FROM node WHERE last_heartbeat IS NULL OR last_heartbeat <= now() - CAST(:lease AS interval)))"""
+NOT_STARTED = "attempt.status = 'offered' AND attempt.start_by < now()"
+CANCELLED = """attempt.cancel_requested_at IS NOT NULL AND (
+    attempt.cancel_requested_at < clock_timestamp() - CAST(:within AS interval)
+    OR NOT EXISTS (SELECT FROM node WHERE node.id = attempt.node_id AND node.status = 'online'))"""
+LOOK = "SELECT id FROM attempt WHERE status IN ('offered', 'running') AND ({which})"
+"""Which are to be ended; seldom any. The statement that ends them would ask the issues of all that live too."""
+
 
 async def lose_silent(session: AsyncSession, lease: timedelta) -> list[Ended]:
     """Attempts whose node was silent for the lease, or is gone, return to the queue."""
-    return await lifecycle.end(
+    return await _end_any(
         session,
-        """NOT EXISTS (SELECT FROM node WHERE node.id = attempt.node_id
-                       AND node.last_heartbeat > now() - CAST(:lease AS interval))""",
+        SILENT,
         AttemptStatus.LOST,
         Verdict.RETRY,
-        lease=lease,
+        {"lease": lease},
         failure_code="lost",
         error_message="The node was silent for longer than its lease.",
     )
@@ -26,11 +37,12 @@ async def lose_silent(session: AsyncSession, lease: timedelta) -> list[Ended]:
 
 async def lapse_offers(session: AsyncSession) -> list[Ended]:
     """Offers that were not taken up in time return without burning a retry."""
-    return await lifecycle.end(
+    return await _end_any(
         session,
-        "attempt.status = 'offered' AND attempt.start_by < now()",
+        NOT_STARTED,
         AttemptStatus.LOST,
         Verdict.GIVE_BACK,
+        {},
         failure_code="not_started",
         error_message="The node did not start the work in time.",
     )
@@ -38,15 +50,24 @@ async def lapse_offers(session: AsyncSession) -> list[Ended]:
 
 async def settle_cancels(session: AsyncSession, within: timedelta) -> list[Ended]:
     """Cancels that the node did not answer in time, or cannot answer, are settled without it."""
-    return await lifecycle.end(
+    return await _end_any(
         session,
-        """attempt.cancel_requested_at IS NOT NULL AND (
-               attempt.cancel_requested_at < clock_timestamp() - CAST(:within AS interval)
-               OR NOT EXISTS (SELECT FROM node WHERE node.id = attempt.node_id AND node.status = 'online'))""",
+        CANCELLED,
         AttemptStatus.CANCELLED,
         Verdict.GIVE_BACK,
-        within=within,
+        {"within": within},
         error_message="Cancelled by an operator.",
+    )
+
+
+async def _end_any(
+    session: AsyncSession, which: str, status: AttemptStatus, verdict: Verdict, values: Mapping[str, Any], **kept: str
+) -> list[Ended]:
+    ids = (await session.scalars(text(LOOK.format(which=which)), values)).all()
+    if not ids:
+        return []
+    return await lifecycle.end(
+        session, f"attempt.id = ANY (:ids) AND ({which})", status, verdict, ids=ids, **values, **kept
     )
 
 
