@@ -6,9 +6,10 @@ of them ask next. So one issue that arrives for thousands costs one flush, and n
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from uuid import UUID
 
 import structlog
@@ -59,6 +60,8 @@ class Dispatch:
         )
         self._waiting: dict[_Waiter, None] = {}
         self._round = 0
+        self._served = 0
+        """How many nodes got work in the last round: as many are asked first in the next, since work comes in bulks."""
         self._rang = asyncio.Event()
         self._closed = False
         self._due: asyncio.TimerHandle | None = None
@@ -136,17 +139,18 @@ class Dispatch:
             _answer(waiter, ())
 
     async def _serve_round(self, this_round: int) -> None:
-        size = _ASK_FIRST
         unserved: Sequence[Demand] | None = None
-        while True:
+        expected, self._served = self._served, 0
+        first = max(_ASK_FIRST, min(expected, _FLUSH_AT_MOST))
+        for size in chain([first], _sizes()):
             asking = self._next_to_ask(this_round, size, unserved)
             if not asking:
                 return
             givens = await asyncio.gather(*(self._ask(waiter) for waiter in asking))
+            self._served += sum(given is not None and bool(given.offers) for given in givens)
             unserved = next((given.unserved for given in reversed(givens) if given is not None), unserved)
             if unserved is not None and not unserved:
                 return
-            size = min(size * 2, _FLUSH_AT_MOST)
 
     def _next_to_ask(self, this_round: int, size: int, unserved: Sequence[Demand] | None) -> list[_Waiter]:
         chosen: list[_Waiter] = []
@@ -187,6 +191,13 @@ class Dispatch:
                 failure_code=claim.NOT_RECEIVED,
                 error_message="The node hung up before it was given the work.",
             )
+
+
+def _sizes() -> Iterator[int]:
+    size = _ASK_FIRST
+    while True:
+        yield size
+        size = min(size * 2, _FLUSH_AT_MOST)
 
 
 def _answer(waiter: _Waiter, offers: Sequence[str]) -> None:

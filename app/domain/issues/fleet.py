@@ -17,7 +17,7 @@ from app.protocol import LogAnswer
 from app.settings import Settings
 from app.vault import Vault
 
-_SECOND_FROM = 400
+_SECOND_FROM = 160
 """So many log entries that wait are worth a second flush beside the first."""
 
 
