@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import Paging
@@ -50,6 +50,14 @@ class CallingNode(Struct, frozen=True):
 # Noted at most once a minute, so that reading does not become writing.
 _UNNOTED = or_(AccessToken.last_used_at.is_(None), AccessToken.last_used_at < func.now() - timedelta(minutes=1))
 
+_IS_VALID = and_(or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()), User.is_active)
+_HOLDER = (
+    select(User.id, User.email, User.is_superuser, AccessToken.id, _UNNOTED)
+    .join(AccessToken, AccessToken.user_id == User.id)
+    .where(AccessToken.token_hash == bindparam("token_hash"), _IS_VALID)
+)
+_NOTE_USE = update(AccessToken).where(AccessToken.id == bindparam("token_id"), _UNNOTED).values(last_used_at=func.now())
+
 AnyRequest = Request[Any, Any, State]
 Session = NamedDependency[AsyncSession]
 Config = NamedDependency[Settings]
@@ -65,8 +73,9 @@ NodeToken = NamedDependency[bytes]
 
 async def provide_session(db: Db) -> AsyncGenerator[AsyncSession, None]:
     """One request, one transaction: committed before the answer leaves, rolled back on any exception."""
-    async with db.sessions.begin() as session:
+    async with db.sessions() as session:
         yield session
+        await session.commit()
 
 
 async def provide_reserved_session(db: Db) -> AsyncGenerator[AsyncSession, None]:
@@ -129,7 +138,7 @@ async def provide_viewer(request: AnyRequest, session: Session, settings: Config
 async def provide_visitor(request: AnyRequest, db: Db, settings: Config) -> Viewer:
     """As `viewer`, for handlers that must hold no connection: streams, and whatever hashes passwords."""
     token = persons_token(request)
-    async with db.sessions.begin() as session:
+    async with db.sessions() as session:
         return await viewer_of(session, token, client_address(request, settings))
 
 
@@ -146,23 +155,14 @@ def persons_token(request: AnyRequest) -> str:
 
 
 async def viewer_of(session: AsyncSession, token: str, address: str) -> Viewer:
-    row = (
-        await session.execute(
-            select(User.id, User.email, User.is_superuser, AccessToken.id, _UNNOTED)
-            .join(AccessToken, AccessToken.user_id == User.id)
-            .where(
-                AccessToken.token_hash == digest(token),
-                or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
-                User.is_active,
-            )
-        )
-    ).one_or_none()
+    """Leaves the session without a transaction: whatever the person asks for begins one of its own."""
+    connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    row = (await connection.execute(_HOLDER, {"token_hash": digest(token)})).one_or_none()
+    if row is not None and row[4]:
+        await connection.execute(_NOTE_USE, {"token_id": row[3]})
+    await session.commit()
     if row is None:
         raise Unauthorized
-    if row[4]:
-        await session.execute(
-            update(AccessToken).where(AccessToken.id == row[3], _UNNOTED).values(last_used_at=func.now())
-        )
     return Viewer(row[0], row[1], row[2], row[3], address)
 
 
@@ -172,11 +172,7 @@ async def is_still_valid(db: Database, viewer: Viewer) -> bool:
         known = await session.scalar(
             select(User.is_superuser)
             .join(AccessToken, AccessToken.user_id == User.id)
-            .where(
-                AccessToken.id == viewer.token_id,
-                or_(AccessToken.expires_at.is_(None), AccessToken.expires_at > func.now()),
-                User.is_active,
-            )
+            .where(AccessToken.id == viewer.token_id, _IS_VALID)
         )
     return known == viewer.is_superuser
 

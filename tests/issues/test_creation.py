@@ -1,5 +1,6 @@
 """Creating issues over HTTP: one statement for any number of them, which the database fills in by itself."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -94,3 +95,15 @@ async def test_creating_takes_three_statements(app: Litestar, admin: httpx2.Asyn
     event.remove(engine, "before_cursor_execute", note)
     assert len(answer.json()["items"]) == count
     assert sent == ["SELECT", "INSERT", "INSERT"]
+
+
+async def test_who_asks_is_found_out_before_the_transaction_that_creates(
+    admin: httpx2.AsyncClient, sql: asyncpg.Connection
+):
+    await sql.execute("UPDATE access_token SET last_used_at = NULL")
+    async with asyncio.timeout(10), sql.transaction():
+        await sql.execute("LOCK TABLE issue IN EXCLUSIVE MODE")
+        creating = asyncio.create_task(created(admin))
+        while await sql.fetchval("SELECT last_used_at FROM access_token") is None:
+            await asyncio.sleep(0.01)
+    assert (await creating)["title"] == "Fix it"
