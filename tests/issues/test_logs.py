@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import httpx2
 import pytest
 from speaking import MakeNode, NodeClient, Queue
 
@@ -32,6 +33,18 @@ async def test_entries_sent_again_are_stored_once(queue: Queue, node: NodeClient
     assert (await node.log(attempt_id, 1, "b", "c")).json()["next_seq"] == 3
     assert (await node.log(attempt_id, 3)).json()["next_seq"] == 3
     assert await outputs(queue) == ["a", "b", "c"]
+
+
+async def test_the_log_of_a_deleted_node_stays_as_it_is(
+    queue: Queue, node: NodeClient, attempt_id: str, admin: httpx2.AsyncClient
+):
+    """Also in the table: to write a million entries anew would take longer than a statement may."""
+    await node.log(attempt_id, 0, "one", "two")
+    before = await queue.sql.fetch("SELECT xmin::text, * FROM workflowlog ORDER BY seq")
+    assert (await admin.delete(f"/api/v1/nodes/{node.id}")).status_code == 204
+    assert await queue.sql.fetch("SELECT xmin::text, * FROM workflowlog ORDER BY seq") == before
+    logs = await admin.get(f"/api/v1/issues/{before[0]['issue_id']}/logs")
+    assert [entry["node_id"] for entry in logs.json()["items"]] == [str(node.id)] * 2
 
 
 async def test_a_gap_is_refused_with_the_next_number(queue: Queue, node: NodeClient, attempt_id: str):

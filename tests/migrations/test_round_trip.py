@@ -91,8 +91,9 @@ WORK_AT_HEAD = (
             '{{}}', now(), now(), 3)""",
     f"INSERT INTO attempt_usage VALUES ('{key('attempt')}', 'p', 'm', 1, 2, 3, 4, 0.5)",
     # Written by the clock of the node, so that time and position disagree.
-    f"""INSERT INTO workflowlog (id, issue_id, attempt_id, seq, step_name, status, created_at)
-        SELECT gen_random_uuid(), '{key("waiting")}', '{key("attempt")}', seq, 'clone', 'success',
+    # And by one that was deleted since.
+    f"""INSERT INTO workflowlog (id, issue_id, attempt_id, node_id, seq, step_name, status, created_at)
+        SELECT gen_random_uuid(), '{key("waiting")}', '{key("attempt")}', '{key("node-gone")}', seq, 'clone', 'success',
             now() - seq * interval '1 year' FROM generate_series(0, 2) AS seq""",
     f"""INSERT INTO access_token (id, user_id, kind, name, token_hash, last4)
         VALUES ('{key("token")}', '{key("ann")}', 'token', 'script', '\\x03', 'abcd')""",

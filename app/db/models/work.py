@@ -208,6 +208,7 @@ class WorkflowLog(Base):
     """One entry of an attempt's log; `attempt_id` and `seq` are null for entries of older installations.
 
     `position` orders the entries of an issue as they arrived. It has gaps, and means nothing across issues.
+    `node_id` is who wrote it, perhaps a node that was deleted since.
     """
 
     __tablename__ = "workflowlog"
@@ -216,7 +217,7 @@ class WorkflowLog(Base):
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=False))
     issue_id: Mapped[UUID] = mapped_column(ForeignKey("issue.id", ondelete="CASCADE"))
     attempt_id: Mapped[UUID | None] = mapped_column(ForeignKey("attempt.id", ondelete="CASCADE"))
-    node_id: Mapped[UUID | None] = mapped_column(ForeignKey("node.id", ondelete="SET NULL"))
+    node_id: Mapped[UUID | None]
     seq: Mapped[int | None]
     step_name: Mapped[str]
     status: Mapped[str]
@@ -230,5 +231,4 @@ class WorkflowLog(Base):
         CheckConstraint("(attempt_id IS NULL) = (seq IS NULL)", name="numbered_within_attempt"),
         Index("ix_workflowlog_issue_id_position", "issue_id", "position"),
         Index("uq_workflowlog_attempt_id_seq", "attempt_id", "seq", unique=True),
-        Index("ix_workflowlog_node_id", "node_id", postgresql_where=text("node_id IS NOT NULL")),
     )

@@ -141,7 +141,7 @@ class AttemptPage(Page):
 
 
 class LogOut(Struct):
-    """`attempt_id` and `seq` are null for entries of older installations."""
+    """`attempt_id` and `seq` are null for entries of older installations; `node_id` may name a node deleted since."""
 
     id: UUID
     issue_id: UUID
