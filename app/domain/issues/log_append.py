@@ -152,10 +152,11 @@ def _accept(attempt: _Open, batch: LogBatch, masks: Masks, stored: _Stored) -> L
         )
     entries = batch.entries[attempt.next_seq - batch.first_seq :]
     masker = masks.of(attempt.row["credential_id"], attempt.row["secret"], attempt.row["secret_key_id"])
-    for entry in _storable(attempt, entries, masker, stored):
-        stored.rows.append(_row(attempt, entry, next(stored.ids)))
-        attempt.next_seq += 1
-        attempt.last = _Last(stored.rows[-1][0], entry)
+    storable = _storable(attempt, entries, masker, stored)
+    if storable:
+        stored.rows += _rows(attempt, storable, stored.ids)
+        attempt.next_seq += len(storable)
+        attempt.last = _Last(stored.rows[-1][0], storable[-1])
     return LogAnswer(attempt.next_seq, Action.CANCEL if attempt.row["wants_cancel"] else Action.CONTINUE)
 
 
@@ -169,18 +170,20 @@ def _storable(attempt: _Open, entries: Sequence[LogEntry], masker: Masker, store
     return following
 
 
-def _row(attempt: _Open, entry: LogEntry, entry_id: UUID) -> tuple[Any, ...]:
-    return (
-        entry_id,
-        attempt.row["issue_id"],
-        attempt.row["id"],
-        attempt.row["node_id"],
-        attempt.next_seq,
-        entry.step_name,
-        entry.status,
-        entry.command,
-        entry.output,
-        entry.error_message,
-        entry.duration_ms,
-        entry.created_at or attempt.row["now"],
-    )
+def _rows(attempt: _Open, entries: Sequence[LogEntry], ids: Iterator[UUID]) -> Iterator[tuple[Any, ...]]:
+    issue_id, attempt_id, node_id, now = (attempt.row[name] for name in ("issue_id", "id", "node_id", "now"))
+    for seq, entry in enumerate(entries, attempt.next_seq):
+        yield (
+            next(ids),
+            issue_id,
+            attempt_id,
+            node_id,
+            seq,
+            entry.step_name,
+            entry.status,
+            entry.command,
+            entry.output,
+            entry.error_message,
+            entry.duration_ms,
+            entry.created_at or now,
+        )
