@@ -4,7 +4,7 @@ The agent imports nothing else of the server. Nodes' bodies ignore unknown field
 upgraded piece by piece; operators' bodies refuse them (see `Body` in `app.domain`'s schemas).
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -72,6 +72,14 @@ LOG_ENTRIES_MAX = 1000
 BODY_MAX_BYTES = 1024 * 1024
 LOG_BODY_MAX_BYTES = BODY_MAX_BYTES
 LOG_OUTPUT_MAX = 64 * 1024
+
+
+def require_utc(moment: datetime, field_name: str) -> None:
+    """Raises `ValueError` for one that an offset takes off the calendar, since everything is stored in UTC."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError as problem:
+        raise ValueError(f"The time in field `{field_name}` must lie in the years 1 to 9999 of UTC.") from problem
 
 
 class IssueStatus(StrEnum):
@@ -268,6 +276,10 @@ class LogEntry(Struct):
     error_message: Annotated[str, Meta(max_length=LOG_OUTPUT_MAX)] | None = None
     duration_ms: Count | None = None
     created_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.created_at is not None:
+            require_utc(self.created_at, "created_at")
 
 
 class LogBatch(Struct):

@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from app.errors import InvalidInput
-from app.protocol import END
+from app.protocol import END, require_utc
 
 EMAIL = rf"^[^\x00-\x20\x7f@]+@[^\x00-\x20\x7f@]+{END}"
 MOMENT = rf"^\d{{4}}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]\d\d:\d\d){END}"
@@ -74,7 +74,11 @@ class UsageTotals(Struct):
 
 def moment(text: str | None, field: str) -> datetime | None:
     """The point in time that a filter names. Raises `InvalidInput` for one that no calendar has."""
+    if text is None:
+        return None
     try:
-        return None if text is None else msgspec.convert(text, datetime)
-    except msgspec.ValidationError as problem:
+        found = msgspec.convert(text, datetime)
+        require_utc(found, field)
+    except ValueError as problem:
         raise InvalidInput(str(problem), field=field) from problem
+    return found

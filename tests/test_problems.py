@@ -43,6 +43,8 @@ async def test_refused_input_names_the_field(
         ("/nodes?desired=asleep", "desired", "draining"),
         ("/credentials?category=cluade-code", "category", "claude-code"),
         ("/issues?created_after=yesterday", "created_after", "as 2026-11-23T06:00:00Z"),
+        ("/issues?created_after=0001-01-01T00:00:00%2B14:00", "created_after", "years 1 to 9999 of UTC"),
+        ("/audit?until=9999-12-31T23:59:59-14:00", "until", "years 1 to 9999 of UTC"),
         ("/issues?cursor=%20", "cursor", "next_cursor"),
         ("/issues?limit=201", "limit", "<= 200"),
         ("/issues?statsu=failed", "statsu", "node_id"),

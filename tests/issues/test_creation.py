@@ -107,3 +107,23 @@ async def test_who_asks_is_found_out_before_the_transaction_that_creates(
         while await sql.fetchval("SELECT last_used_at FROM access_token") is None:
             await asyncio.sleep(0.01)
     assert (await creating)["title"] == "Fix it"
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00"])
+async def test_a_moment_that_utc_has_no_year_for_is_refused(admin: httpx2.AsyncClient, moment: str):
+    body = {"title": "Fix it", **HERE, "not_before": moment}
+    issue = await created(admin)
+    for answer, field in [
+        (await admin.post("/api/v1/issues", json=body), "not_before"),
+        (await admin.post("/api/v1/issues/bulk", json={"issues": [body]}), "issues[0].not_before"),
+        (await admin.patch(f"/api/v1/issues/{issue['id']}", json={"not_before": moment}), "not_before"),
+    ]:
+        assert answer.status_code == 400, answer.text
+        (error,) = answer.json()["errors"]
+        assert error["field"] == field
+        assert "years 1 to 9999 of UTC" in error["message"]
+
+
+async def test_the_ends_of_the_calendar_are_taken(admin: httpx2.AsyncClient):
+    for moment in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        assert (await created(admin, not_before=moment))["not_before"] == moment

@@ -8,6 +8,7 @@ import pytest
 from speaking import MakeNode, NodeClient, Queue
 
 URL = "/api/v1/attempts/{}/logs"
+ENTRY = {"step_name": "s", "status": "running"}
 
 
 @pytest.fixture
@@ -97,6 +98,8 @@ async def test_gzip_is_accepted_and_a_bomb_stops_at_the_limit(queue: Queue, node
         ({"first_seq": 0, "entries": [{"step_name": "s", "status": "done"}]}, 400),
         ({"first_seq": 0, "entries": [{"step_name": "", "status": "running"}]}, 400),
         ({"first_seq": 0, "entries": [{"step_name": "s", "status": "running", "duration_ms": -1}]}, 400),
+        ({"first_seq": 0, "entries": [ENTRY | {"created_at": "0001-01-01T00:00:00+14:00"}]}, 400),
+        ({"first_seq": 0, "entries": [ENTRY | {"created_at": "9999-12-31T23:59:59-14:00"}]}, 400),
         ({"first_seq": 0}, 400),
         ([], 400),
     ],

@@ -15,6 +15,7 @@ from app.protocol import (
     RepositoryUrl,
     Tags,
     Text64K,
+    require_utc,
 )
 from app.schemas import Body, Page, UsageTotals
 
@@ -78,6 +79,10 @@ class NewIssue(Body):
     not_before: Moment | None = None
     base_branch: RefName | None = None
 
+    def __post_init__(self) -> None:
+        if self.not_before is not None:
+            require_utc(self.not_before, "not_before")
+
 
 class NewIssues(Body):
     issues: Annotated[list[NewIssue], Meta(min_length=1, max_length=BULK_MAX)]
@@ -105,6 +110,10 @@ class IssueChange(Body):
     max_attempts: MaxAttempts | UnsetType = UNSET
     not_before: Moment | UnsetType | None = UNSET
     base_branch: RefName | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        if isinstance(self.not_before, datetime):
+            require_utc(self.not_before, "not_before")
 
 
 class Rejection(Body):
