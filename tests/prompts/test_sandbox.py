@@ -103,6 +103,17 @@ async def test_what_is_hostile_for_one_issue_alone_does_not_hold_up_its_claim(
     assert len(prompt) <= LIMIT + len(content)
 
 
+async def test_an_empty_prompt_of_an_older_installation_is_the_built_in_one(
+    admin: httpx2.AsyncClient, queue: Queue, make_node: MakeNode
+):
+    made = await admin.post(PROMPTS, json={"name": "Old", "content": "x"})
+    await queue.sql.execute("UPDATE prompt SET content = ''")
+    await queue.add("Round once", prompt_id=made.json()["id"])
+    prompt = (await (await make_node()).take())["prompt"]
+    assert prompt["id"] == made.json()["id"]
+    assert "# Round once" in prompt["content"]
+
+
 async def test_what_reaches_into_the_server_is_an_empty_place_in_a_stored_prompt(
     admin: httpx2.AsyncClient, queue: Queue, make_node: MakeNode
 ):

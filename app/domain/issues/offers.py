@@ -56,7 +56,10 @@ class _Template:
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self | None:
-        return None if row["prompt_id"] is None else cls(row["prompt_id"], row["prompt_name"], row["prompt_content"])
+        """Older installations took empty ones, which the built-in one stands in for."""
+        if row["prompt_id"] is None:
+            return None
+        return cls(row["prompt_id"], row["prompt_name"], row["prompt_content"] or rendering.DEFAULT)
 
 
 _BUILT_IN = _Template(NO_PROMPT, "default", rendering.DEFAULT)
