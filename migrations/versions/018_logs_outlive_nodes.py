@@ -13,6 +13,7 @@ Revises: 017_lean_claims
 from alembic import op
 
 from app.db.revision_steps import build_index, give_back_columns, keep, outside_transaction
+from app.db.revisions import LOCK_TIMEOUT_MS
 
 revision = "018_logs_outlive_nodes"
 down_revision = "017_lean_claims"
@@ -33,6 +34,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     with outside_transaction():
         build_index(INDEX, "workflowlog (node_id) WHERE node_id IS NOT NULL")
+        op.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")  # Traffic queues behind these two.
         # From here on no node that is deleted leaves its id behind, so what is found below is all there is.
         op.execute(f"ALTER TABLE workflowlog DROP CONSTRAINT IF EXISTS {CONSTRAINT}")
         op.execute(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import asyncpg
 import pytest
@@ -149,6 +150,29 @@ async def test_a_long_reader_delays_the_migration_and_not_other_readers(make_dat
         assert not migrating.done()
         await reading.rollback()
         done = await migrating
+    assert done.returncode == 0, done.stderr
+    assert slowest < revisions.LOCK_TIMEOUT_MS / 1000 + 1
+
+
+async def test_going_down_stops_no_reader_behind_one_that_an_index_build_does_not_wait_for(
+    make_database: MakeDatabase,
+) -> None:
+    url = await make_database("A at head")
+    slowest = 0.0
+    async with connected(url) as idle, connected(url) as other:
+        # In one message it leaves no snapshot behind, but the lock of the table.
+        await idle.execute("BEGIN; SELECT count(*) FROM workflowlog")
+        going_down = asyncio.create_task(asyncio.to_thread(run, "alembic", url, "downgrade", "017_lean_claims"))
+        until = time.monotonic() + 4
+        while time.monotonic() < until and slowest < 3:
+            begun = time.monotonic()
+            with suppress(TimeoutError):
+                await other.fetch("SELECT count(*) FROM workflowlog", timeout=3)
+            slowest = max(slowest, time.monotonic() - begun)
+            await asyncio.sleep(0.01)
+        assert not going_down.done()
+        await idle.execute("ROLLBACK")
+        done = await going_down
     assert done.returncode == 0, done.stderr
     assert slowest < revisions.LOCK_TIMEOUT_MS / 1000 + 1
 
