@@ -18,7 +18,7 @@ from sqlalchemy import and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import Paging
-from app.db.engine import Database
+from app.db.engine import Database, one_by_one
 from app.db.models.accounts import AccessToken, User
 from app.db.models.fleet import Node
 from app.errors import Forbidden, InvalidInput, Unauthorized
@@ -156,7 +156,7 @@ def persons_token(request: AnyRequest) -> str:
 
 async def viewer_of(session: AsyncSession, token: str, address: str) -> Viewer:
     """Leaves the session without a transaction: whatever the person asks for begins one of its own."""
-    connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    connection = await one_by_one(session)
     row = (await connection.execute(_HOLDER, {"token_hash": digest(token)})).one_or_none()
     if row is not None and row[4]:
         await connection.execute(_NOTE_USE, {"token_id": row[3]})

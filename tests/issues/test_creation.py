@@ -14,6 +14,7 @@ from sqlalchemy import event
 from app.settings import Settings
 
 HERE = {"repository_url": "https://example.com/shop.git"}
+WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 async def created(admin: httpx2.AsyncClient, **fields: object) -> dict[str, Any]:
@@ -82,7 +83,9 @@ async def test_an_issue_is_stored_word_for_word(admin: httpx2.AsyncClient, sql: 
 
 
 @pytest.mark.parametrize("count", [1, 30])
-async def test_creating_takes_three_statements(app: Litestar, admin: httpx2.AsyncClient, count: int):
+async def test_creating_takes_one_statement_behind_the_one_that_knows_the_caller(
+    app: Litestar, admin: httpx2.AsyncClient, count: int
+):
     await created(admin)  # After which the use of the token is noted for a minute.
     sent: list[str] = []
 
@@ -94,7 +97,7 @@ async def test_creating_takes_three_statements(app: Litestar, admin: httpx2.Asyn
     answer = await admin.post("/api/v1/issues/bulk", json={"issues": [{"title": "Fix it", **HERE}] * count})
     event.remove(engine, "before_cursor_execute", note)
     assert len(answer.json()["items"]) == count
-    assert sent == ["SELECT", "INSERT", "INSERT"]
+    assert sent == ["SELECT", "WITH"]
 
 
 async def test_who_asks_is_found_out_before_the_transaction_that_creates(
@@ -107,6 +110,60 @@ async def test_who_asks_is_found_out_before_the_transaction_that_creates(
         while await sql.fetchval("SELECT last_used_at FROM access_token") is None:
             await asyncio.sleep(0.01)
     assert (await creating)["title"] == "Fix it"
+
+
+async def test_creating_is_a_transaction_of_one_statement(admin: httpx2.AsyncClient, sql: asyncpg.Connection):
+    async with asyncio.timeout(10), sql.transaction():
+        await sql.execute("LOCK TABLE audit_event IN EXCLUSIVE MODE")
+        creating = asyncio.create_task(created(admin))
+        while not await sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+            await asyncio.sleep(0.01)
+        await sql.execute("SELECT pg_stat_clear_snapshot()")
+        assert await sql.fetchval(f"SELECT xact_start = query_start {WAITING}")
+    assert (await creating)["title"] == "Fix it"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "action", "detail"),
+    [
+        ("", {"title": "one", **HERE}, "issue.create", {"title": "one"}),
+        ("/bulk", {"issues": [{"title": "one", **HERE}, {"title": "two", **HERE}]}, "issue.create_bulk", {"count": 2}),
+    ],
+)
+async def test_creating_is_written_down(
+    admin: httpx2.AsyncClient, path: str, body: dict[str, Any], action: str, detail: dict[str, Any]
+):
+    answer = (await admin.post(f"/api/v1/issues{path}", json=body)).json()
+    first = answer["items"][0] if path else answer
+    (event,) = (await admin.get(f"/api/v1/audit?object_id={first['id']}")).json()["items"]
+    me = (await admin.get("/api/v1/auth/me")).json()
+    assert (event["action"], event["object_type"], event["detail"]) == (action, "issue", detail)
+    assert (event["actor_kind"], event["actor_id"], event["actor_name"]) == ("user", me["id"], me["email"])
+    assert event["address"]
+
+
+async def test_issues_that_the_audit_cannot_note_are_not_created(admin: httpx2.AsyncClient, sql: asyncpg.Connection):
+    await sql.execute("ALTER TABLE audit_event ADD CONSTRAINT is_full CHECK (action <> 'issue.create') NOT VALID")
+    answer = await admin.post("/api/v1/issues", json={"title": "Fix it", **HERE})
+    await sql.execute("ALTER TABLE audit_event DROP CONSTRAINT is_full")
+    assert answer.status_code == 409
+    assert await sql.fetchval("SELECT count(*) FROM issue") == 0
+
+
+async def test_a_project_that_goes_while_an_issue_is_created_for_it(admin: httpx2.AsyncClient, sql: asyncpg.Connection):
+    project = (await admin.post("/api/v1/projects", json={"name": "Shop"})).json()["id"]
+    async with asyncio.timeout(10):
+        async with sql.transaction():
+            await sql.execute("DELETE FROM project")
+            creating = asyncio.create_task(
+                admin.post("/api/v1/issues", json={"title": "Fix it", **HERE, "project_id": project})
+            )
+            while not await sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+                await asyncio.sleep(0.01)
+        answer = await creating
+    assert answer.status_code == 409
+    assert "fk_issue_project_id_project" in answer.json()["detail"]
+    assert await sql.fetchval("SELECT count(*) FROM issue") == 0
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00"])

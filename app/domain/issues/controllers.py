@@ -12,7 +12,7 @@ from app.db.crud import get_or_404, given, lock_or_404, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.work import Issue
 from app.deps import Config, CurrentPaging, CurrentViewer, Session, Viewer
-from app.domain.audit.recording import record
+from app.domain.audit.recording import described, record
 from app.domain.issues import lifecycle_verbs, queries, writing
 from app.domain.issues.explain import Explanation, explain
 from app.domain.issues.filters import CurrentFilters, provide_filters
@@ -54,8 +54,8 @@ class IssueController(Controller):
     async def create_issue(
         self, session: Session, viewer: CurrentViewer, settings: Config, data: JSONBody[NewIssue]
     ) -> IssueOut:
-        (issue,) = await writing.create(session, viewer, settings, [data])
-        await record(session, viewer, "issue.create", "issue", issue.id, title=issue.title)
+        event = described(viewer, "issue.create", "issue", title=data.title)
+        (issue,) = await writing.create(session, viewer, settings, [data], event)
         return issue
 
     @post("/bulk", request_max_body_size=BULK_BODY_MAX_BYTES)
@@ -63,9 +63,8 @@ class IssueController(Controller):
         self, session: Session, viewer: CurrentViewer, settings: Config, data: JSONBody[NewIssues]
     ) -> CreatedIssues:
         """All or none, at most 1000, answered in the order given."""
-        created = await writing.create(session, viewer, settings, data.issues, "issues[{}].")
-        await record(session, viewer, "issue.create_bulk", "issue", created[0].id, count=len(created))
-        return CreatedIssues(created)
+        event = described(viewer, "issue.create_bulk", "issue", count=len(data.issues))
+        return CreatedIssues(await writing.create(session, viewer, settings, data.issues, event, "issues[{}]."))
 
     @get("/{issue_id:uuid}")
     async def show_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> IssueDetail:

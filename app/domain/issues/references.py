@@ -22,14 +22,17 @@ _MODELS: dict[str, type[Project | Prompt | Repository]] = {
 
 
 async def require_visible(session: AsyncSession, viewer: Viewer, issues: Iterable[Mapping[str, Any]]) -> None:
-    """Raises `NotFound` for a row that does not exist or is another person's. Holds the rows until the commit."""
+    """Raises `NotFound` for a row that does not exist or is another person's.
+
+    One that is deleted after the look is refused by its foreign key.
+    """
     issues = list(issues)
     for field, model in _MODELS.items():
         wanted: set[UUID] = {issue[field] for issue in issues if issue.get(field) is not None}
         if not wanted:
             continue
         statement = select(model.id).where(model.id.in_(wanted), visible_to(viewer, model))
-        known = set((await session.scalars(statement.with_for_update(read=True, key_share=True))).all())
+        known = set((await session.scalars(statement)).all())
         if missing := wanted - known:
             raise NotFound(f"{field}: there is no {field.removesuffix('_id')} {min(missing)}, or it is not yours.")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Interval,
+    Select,
     Text,
     Uuid,
     and_,
@@ -28,13 +28,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.sql.dml import ReturningInsert
 
 from app.db import spending
 from app.db.crud import get_or_404, given, lock_or_404, shaped, visible_to
 from app.db.doorbell import ring
+from app.db.engine import one_by_one
 from app.db.models.work import Issue
 from app.deps import Viewer
+from app.domain.audit.recording import Event, recording
 from app.domain.issues import references
 from app.domain.issues.notices import issue_changed
 from app.domain.issues.schemas import IssueChange, IssueOut, NewIssue
@@ -51,8 +52,8 @@ def _rank(priority: Value[int], created_at: Value[datetime], ageing_s: BindParam
     return cast(priority, Issue.rank.type) * ageing_s - cast(func.extract("epoch", created_at), Issue.rank.type)
 
 
-def _storing() -> ReturningInsert[Any]:
-    """One statement for any number of issues, so that it is compiled and planned once."""
+def _storing() -> Select[Any]:
+    """One statement for any number of issues and the audit's event, so that it is compiled and planned once."""
     issue = Issue.metadata.tables[Issue.__tablename__]
     names = NewIssue.__struct_fields__
     bodies = (
@@ -70,35 +71,40 @@ def _storing() -> ReturningInsert[Any]:
         "rank": _rank(bodies.c.priority, created_at, bindparam("ageing_s", type_=Issue.rank.type)),
         "deferred": func.coalesce(bodies.c.not_before > created_at, false()),
     }
-    return (
+    stored = (
         insert(issue)
         .from_select([*names, *derived], select(*(bodies.c[name] for name in names), *derived.values()))
         .returning(*(issue.c[name] for name in IssueOut.__struct_fields__))
+        .cte("stored")
     )
+    first = select(stored.c.id).order_by(stored.c.created_at).limit(1)
+    return select(stored).order_by(stored.c.created_at).add_cte(recording(first.scalar_subquery()).cte("recorded"))
 
 
 _STORE = _storing()
 
 
 async def create(
-    session: AsyncSession, viewer: Viewer, settings: Settings, bodies: Sequence[NewIssue], path: str = ""
+    session: AsyncSession, viewer: Viewer, settings: Settings, bodies: Sequence[NewIssue], event: Event, path: str = ""
 ) -> list[IssueOut]:
     """All of them or none, in the order given, which is their order in the queue too.
 
-    `path` is where the issues stand in the body, with {} for the index. Raises `InvalidInput` and `NotFound`.
+    The one statement that stores them, and `event` with the first of them, is its own transaction. `path` is where
+    the issues stand in the body, with {} for the index. Raises `InvalidInput` and `NotFound`.
     """
     fields = [given(body) for body in bodies]
     for index, each in enumerate(fields):
         references.require_clonable(each, settings, path.format(index))
         each["place"] = index
+    connection = await one_by_one(session)
     await references.require_visible(session, viewer, fields)
     values = {
         "bodies": msgspec.json.encode(fields).decode(),
         "owner_id": viewer.id,
         "ageing_s": settings.priority_ageing.total_seconds(),
     }
-    stored = (await session.execute(_STORE, values)).all()
-    created = [shaped(row, IssueOut) for row in sorted(stored, key=attrgetter("created_at"))]
+    stored = await connection.execute(_STORE, {**values, **event})
+    created = [shaped(row, IssueOut) for row in stored]
     for issue in created:
         issue_changed(session, issue.id)
     ring(session)
