@@ -1,7 +1,10 @@
 """Log entries of a node: stored once, in order, whatever they hold."""
 
+import asyncio
 import gzip
 import json
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import httpx2
 import pytest
@@ -9,6 +12,8 @@ from speaking import MakeNode, NodeClient, Queue
 
 URL = "/api/v1/attempts/{}/logs"
 ENTRY = {"step_name": "s", "status": "running"}
+WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+Together = Callable[..., Awaitable[list[httpx2.Response]]]
 
 
 @pytest.fixture
@@ -20,6 +25,29 @@ async def node(make_node: MakeNode) -> NodeClient:
 async def attempt_id(queue: Queue, node: NodeClient) -> str:
     await queue.add()
     return (await node.take())["attempt_id"]
+
+
+@pytest.fixture
+async def together(queue: Queue, make_node: MakeNode) -> Together:
+    """Sends calls that share a flush: another one before them, of a node of its own, waits for a row meanwhile."""
+    blocking = await make_node("blocking")
+    await queue.add()
+    blocked = (await blocking.take())["attempt_id"]
+
+    async def send(*calls: Coroutine[Any, Any, httpx2.Response]) -> list[httpx2.Response]:
+        async with asyncio.timeout(10):
+            async with queue.sql.transaction():
+                await queue.sql.execute("SELECT FROM attempt WHERE id = $1 FOR UPDATE", blocked)
+                first = asyncio.create_task(blocking.log(blocked, 0))
+                while not await queue.sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+                    await asyncio.sleep(0.01)
+                sent = [asyncio.create_task(call) for call in calls]
+                for _ in range(100):  # Nothing on their way to the queue waits for anything but its turn.
+                    await asyncio.sleep(0)
+            assert (await first).status_code == 200
+            return [await each for each in sent]
+
+    return send
 
 
 async def outputs(queue: Queue) -> list[str]:
@@ -46,6 +74,34 @@ async def test_the_log_of_a_deleted_node_stays_as_it_is(
     assert await queue.sql.fetch("SELECT xmin::text, * FROM workflowlog ORDER BY seq") == before
     logs = await admin.get(f"/api/v1/issues/{before[0]['issue_id']}/logs")
     assert [entry["node_id"] for entry in logs.json()["items"]] == [str(node.id)] * 2
+
+
+async def test_an_attempt_that_ended_keeps_no_other_from_being_stored(
+    queue: Queue, node: NodeClient, attempt_id: str, together: Together
+):
+    await queue.add()
+    ended = (await node.take())["attempt_id"]
+    for each in (attempt_id, ended):
+        await node.log(each, 0, "a")
+    assert (await node.finish(ended, next_seq=1)).status_code == 200
+    answers = await together(node.log(attempt_id, 1, "b"), node.log(ended, 1, "b"), node.log(attempt_id, 2, "c"))
+    assert [answer.status_code for answer in answers] == [200, 409, 200]
+    stored = await queue.sql.fetch("SELECT output FROM workflowlog WHERE attempt_id = $1 ORDER BY seq", attempt_id)
+    assert [row["output"] for row in stored] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["not seen before", "written to before"])
+async def test_another_nodes_attempt_is_404_beside_its_own_nodes_batch(
+    queue: Queue, node: NodeClient, attempt_id: str, make_node: MakeNode, together: Together, known: bool
+):
+    other = await make_node("other")
+    if known:
+        await node.log(attempt_id, 0, "a")
+    theirs, own = other.log(attempt_id, 0, "theirs", "theirs"), node.log(attempt_id, 0, "a", "b")
+    assert [answer.status_code for answer in await together(theirs, own)] == [404, 200]
+    theirs, own = other.log(attempt_id, 3, "theirs"), node.log(attempt_id, 2, "c")
+    assert [answer.status_code for answer in await together(own, theirs)] == [200, 404]
+    assert await outputs(queue) == ["a", "b", "c"]
 
 
 async def test_a_gap_is_refused_with_the_next_number(queue: Queue, node: NodeClient, attempt_id: str):

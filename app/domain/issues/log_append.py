@@ -52,7 +52,7 @@ class _Stored:
 
 
 _LOCK = """
-SELECT attempt.id, attempt.issue_id, attempt.node_id, attempt.next_seq, attempt.status,
+SELECT attempt.id, attempt.issue_id, attempt.node_id, call.token_hash, attempt.next_seq, attempt.status,
     attempt.cancel_requested_at IS NOT NULL AS wants_cancel, clock_timestamp() AS now, attempt.credential_id,
     credential.secret, credential.secret_key_id,
     last.id AS last_id, last.step_name AS last_step, last.output AS last_output
@@ -94,12 +94,12 @@ async def flush(db: Database, masks: Masks, appends: Sequence[Append]) -> list[L
     """Answers every batch, in order; commits before it returns."""
     async with db.fleet.acquire() as connection, connection.transaction():
         attempts = await _lock(connection, appends)
-        strangers = [append.token_hash for append in appends if append.attempt_id not in attempts]
+        strangers = [append.token_hash for append in appends if (append.attempt_id, append.token_hash) not in attempts]
         known = {row[0] for row in await connection.fetch(_KNOWN_TOKENS, strangers)} if strangers else set[bytes]()
         stored = _Stored()
         answers: list[LogAnswer | AppError] = []
         for append in appends:
-            attempt = attempts.get(append.attempt_id)
+            attempt = attempts.get((append.attempt_id, append.token_hash))
             if attempt is not None:
                 answers.append(_accept(attempt, append.batch, masks, stored))
             elif append.token_hash in known:
@@ -117,7 +117,7 @@ async def flush(db: Database, masks: Masks, appends: Sequence[Append]) -> list[L
     return answers
 
 
-async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[UUID, _Open]:
+async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[tuple[UUID, bytes], _Open]:
     rows = await connection.fetch(
         _LOCK, [append.attempt_id for append in appends], [append.token_hash for append in appends]
     )
@@ -132,7 +132,7 @@ async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> di
             attempt.refusal = lifecycle.refusal_for(
                 AttemptStatus(attempt.row["status"]), IssueStatus(row["issue_status"])
             )
-    return attempts
+    return {(attempt_id, attempt.row["token_hash"]): attempt for attempt_id, attempt in attempts.items()}
 
 
 def _last(row: asyncpg.Record) -> _Last | None:
