@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx2
 import pytest
 from litestar import Litestar
 from speaking import MakeNode, NodeClient, Queue
@@ -182,10 +183,13 @@ async def test_secrets_are_masked_in_logs_and_reports_also_across_batches(
     await node.log(attempt_id, 4, "token, and on")
     token = f"nyn_{'a' * 49}"
     await node.log(attempt_id, 5, f"another {token}")
-    await node.finish(attempt_id, "failed", failure_code="invalid_work", next_seq=6, error_message="bad s3cret-token")
+    await node.log(attempt_id, 6, f"{'long ' * 1000}s3cret-")
+    await node.log(attempt_id, 7, "token ends")
+    await node.finish(attempt_id, "failed", failure_code="invalid_work", next_seq=8, error_message="bad s3cret-token")
     rows = await queue.sql.fetch("SELECT output, error_message FROM workflowlog ORDER BY seq")
     assert [row["output"] for row in rows] == [
-        "key: ***!", "begins ***", "*** ends", "over a batch ***", "***, and on", "another ***"
+        "key: ***!", "begins ***", "*** ends", "over a batch ***", "***, and on", "another ***",
+        f"{'long ' * 1000}***", "*** ends",
     ]  # fmt: skip
     assert rows[0]["error_message"] == "***"
     assert (await queue.issue(issue_id))["error_message"] == "bad ***"
@@ -213,6 +217,21 @@ async def test_a_secret_is_masked_across_batches_that_are_stored_at_the_same_tim
     assert (await second).status_code == 200
     rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")
     assert [row["output"] for row in rows] == ["begins ***", "*** ends"]
+
+
+async def test_a_secret_that_was_changed_is_masked_at_once(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    await node.log(attempt_id, 0, "old s3cret-token")
+    changed = await admin.patch(f"/api/v1/credentials/{credential_id}", json={"pat": "an0ther-token"})
+    assert changed.status_code == 200, changed.text
+    await node.log(attempt_id, 1, "new an0ther-token, old s3cret-token")
+    rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")
+    assert [row["output"] for row in rows] == ["old ***", "new ***, old ***"]
 
 
 async def test_secrets_are_masked_in_the_reason_of_a_release(app: Litestar, queue: Queue, make_node: MakeNode):

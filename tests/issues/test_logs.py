@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -74,6 +75,53 @@ async def test_the_log_of_a_deleted_node_stays_as_it_is(
     assert await queue.sql.fetch("SELECT xmin::text, * FROM workflowlog ORDER BY seq") == before
     logs = await admin.get(f"/api/v1/issues/{before[0]['issue_id']}/logs")
     assert [entry["node_id"] for entry in logs.json()["items"]] == [str(node.id)] * 2
+
+
+async def test_a_node_that_writes_on_costs_one_statement(queue: Queue, node: NodeClient, attempt_id: str):
+    await node.log(attempt_id, 0, "a")
+    async with asyncio.timeout(10), queue.sql.transaction():
+        await queue.sql.execute("LOCK TABLE workflowlog IN EXCLUSIVE MODE")
+        writing = asyncio.create_task(node.log(attempt_id, 1, "b"))
+        while not await queue.sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+            await asyncio.sleep(0.01)
+        await queue.sql.execute("SELECT pg_stat_clear_snapshot()")
+        assert await queue.sql.fetchval(f"SELECT xact_start = query_start {WAITING}")
+    assert (await writing).json() == {"next_seq": 2, "action": "continue"}
+    assert await outputs(queue) == ["a", "b"]
+
+
+async def test_a_node_that_writes_on_hears_of_what_happened_since(
+    queue: Queue, node: NodeClient, attempt_id: str, admin: httpx2.AsyncClient
+):
+    await node.start(attempt_id)
+    await node.log(attempt_id, 0, "a")
+    issue_id = await queue.sql.fetchval("SELECT id FROM issue")
+    await admin.post(f"/api/v1/issues/{issue_id}/cancel")
+    assert (await node.log(attempt_id, 1, "b")).json() == {"next_seq": 2, "action": "cancel"}
+    await queue.sql.execute("UPDATE node SET token_hash = '\\x00'")
+    assert (await node.log(attempt_id, 2, "c")).status_code == 401
+    assert await outputs(queue) == ["a", "b"]
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["since", "at the same time"])
+async def test_what_another_server_stores_is_not_stored_again(
+    queue: Queue, node: NodeClient, attempt_id: str, at_once: bool
+):
+    await node.log(attempt_id, 0, "a")
+    issue_id = await queue.sql.fetchval("SELECT id FROM issue")
+    async with asyncio.timeout(10):
+        async with queue.sql.transaction():
+            await queue.sql.execute("UPDATE attempt SET next_seq = 2")
+            await queue.sql.execute(
+                """INSERT INTO workflowlog (id, issue_id, attempt_id, seq, step_name, status, output)
+                   VALUES ($1, $2, $3, 1, 's', 'running', 'b')""",
+                uuid4(), issue_id, attempt_id,
+            )  # fmt: skip
+            writing = asyncio.create_task(node.log(attempt_id, 1, "b", "c"))
+            while at_once and not await queue.sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+                await asyncio.sleep(0.01)
+        assert (await writing).json()["next_seq"] == 3
+    assert await outputs(queue) == ["a", "b", "c"]
 
 
 async def test_an_attempt_that_ended_keeps_no_other_from_being_stored(

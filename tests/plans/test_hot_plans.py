@@ -32,6 +32,7 @@ HOT = {
     "cap of a credential": (caps._COUNT["credential"], ["ix_attempt_live_credential"]),
     "beat": (heartbeat._BEAT, ["uq_node_token_hash", "pk_node", "ix_attempt_live_node"]),
     "missed": (heartbeat._MISS, ["attempt"]),
+    "log written on": (log_append._WRITE_ON, ["pk_attempt", "pk_node"]),
     "log lock": (log_append._LOCK, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
     "last log": (log_append._LAST, ["pk_attempt", "uq_workflowlog_attempt_id_seq"]),
     "late log": (log_append._LATE, ["pk_attempt", "pk_issue"]),

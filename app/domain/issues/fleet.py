@@ -29,11 +29,11 @@ class Fleet:
 
 
 def assemble(db: Database, settings: Settings, vault: Vault, meter: Meter) -> Fleet:
-    masks = Masks(vault)
+    masks, memory = Masks(vault), log_append.Memory()
     return Fleet(
         dispatch=Dispatch(db, settings, meter),
         logs=Batcher(
-            lambda appends: log_append.flush(db, masks, appends),
+            lambda appends: log_append.flush(db, masks, memory, appends),
             at_once=64,
             weigh=lambda append: len(append.batch.entries),
             second_from=_SECOND_FROM,

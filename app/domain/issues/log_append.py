@@ -2,11 +2,16 @@
 
 The attempt's row is locked while its entries are stored, so it cannot be lost meanwhile; `attempt.next_seq` says how
 many the server has. Batches that arrive while a flush is in flight are stored together.
+
+A node that writes on finds its attempt as it left it, and so one statement stores what it sends, if all is still as it
+was found last. Where that is not known, or no longer true, a transaction looks first.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
@@ -32,15 +37,57 @@ class _Last:
     """The entry stored last: a secret may begin in it and end in the next."""
 
     id: UUID
-    entry: LogEntry
+    step_name: str
+    output: str | None
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self | None:
+        return cls(row["last_id"], row["last_step"], row["last_output"]) if row["last_id"] else None
 
 
 @dataclass(slots=True)
 class _Open:
-    row: asyncpg.Record
+    """An attempt that may be written to, or why it may not."""
+
+    id: UUID
+    issue_id: UUID
+    node_id: UUID
+    token_hash: bytes
+    credential_id: UUID | None
+    secret: bytes | None
+    secret_key_id: str | None
+    had: int
+    """How many entries the server has."""
     next_seq: int
+    """The same once those are stored that were accepted."""
     last: _Last | None
+    wants_cancel: bool
+    is_live: bool
+    now: datetime | None
+    """When an entry that does not say so was written; where it is not known, the database says."""
     refusal: AppError | None = None
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> Self:
+        return cls(
+            row["id"],
+            row["issue_id"],
+            row["node_id"],
+            row["token_hash"],
+            row["credential_id"],
+            row["secret"],
+            row["secret_key_id"],
+            row["next_seq"],
+            row["next_seq"],
+            _Last.of(row),
+            row["wants_cancel"],
+            row["status"] in _LIVE,
+            row["now"],
+        )
+
+    @property
+    def answer(self) -> LogAnswer:
+        return LogAnswer(self.next_seq, Action.CANCEL if self.wants_cancel else Action.CONTINUE)
 
 
 @dataclass(slots=True)
@@ -51,6 +98,31 @@ class _Stored:
     ids: Iterator[UUID] = field(default_factory=new_ids)
 
 
+class Memory:
+    """The attempts that were written to of late, as they were left."""
+
+    def __init__(self) -> None:
+        self._attempts: OrderedDict[UUID, _Open] = OrderedDict()
+
+    def take(self, append: Append) -> _Open | None:
+        """Forgets it too: who has written to it remembers it anew."""
+        attempt = self._attempts.pop(append.attempt_id, None)
+        return attempt if attempt and attempt.token_hash == append.token_hash else None
+
+    def keep(self, attempt: _Open) -> None:
+        if attempt.credential_id is None:
+            attempt.last = None
+        elif attempt.last is None or len(attempt.last.output or "") > _LAST_MAX_CHARS:
+            return
+        attempt.had = attempt.next_seq
+        attempt.now = None
+        self._attempts[attempt.id] = attempt
+        if len(self._attempts) > _REMEMBERED:
+            self._attempts.popitem(last=False)
+
+
+_REMEMBERED = 10_000
+_LAST_MAX_CHARS = 2_000
 _LOCK = """
 SELECT attempt.id, attempt.issue_id, attempt.node_id, call.token_hash, attempt.next_seq, attempt.status,
     attempt.cancel_requested_at IS NOT NULL AS wants_cancel, clock_timestamp() AS now, attempt.credential_id,
@@ -78,6 +150,33 @@ ORDER BY attempt.id FOR SHARE OF issue
 """
 _COLUMNS = ("id", "issue_id", "attempt_id", "node_id", "seq", "step_name", "status", "command", "output",
             "error_message", "duration_ms", "created_at")  # fmt: skip
+# All or nothing: where an attempt is not as it is remembered, nothing of the flush is stored. Its status is compared
+# where its row is locked: inside the scan it would make the planner walk all live attempts.
+_WRITE_ON = f"""
+WITH locked AS MATERIALIZED (
+    SELECT call.then_seq, attempt.id, attempt.cancel_requested_at IS NOT NULL AS wants_cancel, attempt.status,
+        attempt.next_seq = call.next_seq AND credential.secret IS NOT DISTINCT FROM call.secret AS is_as_left
+    FROM unnest($1::uuid[], $2::bytea[], $3::int[], $4::int[], $5::bytea[])
+        AS call (attempt_id, token_hash, next_seq, then_seq, secret)
+    JOIN attempt ON attempt.id = call.attempt_id
+    JOIN node ON node.id = attempt.node_id AND node.token_hash = call.token_hash
+    LEFT JOIN credential ON credential.id = attempt.credential_id
+    ORDER BY attempt.id FOR NO KEY UPDATE OF attempt
+), held AS MATERIALIZED (
+    SELECT * FROM locked WHERE is_as_left AND status IN ('offered', 'running')
+), whether AS MATERIALIZED (
+    SELECT count(*) = cardinality($1) AS all_are_held FROM held
+), stored AS (
+    INSERT INTO workflowlog ({", ".join(_COLUMNS)})
+    SELECT {", ".join(_COLUMNS[:-1])}, coalesce(created_at, clock_timestamp())
+    FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::uuid[], $10::int[], $11::text[], $12::text[], $13::text[],
+        $14::text[], $15::text[], $16::bigint[], $17::timestamptz[]) AS entry ({", ".join(_COLUMNS)})
+    WHERE (SELECT all_are_held FROM whether)
+)
+UPDATE attempt SET next_seq = held.then_seq FROM held
+WHERE attempt.id = held.id AND (SELECT all_are_held FROM whether)
+RETURNING attempt.id, held.wants_cancel
+"""
 _ADVANCE = """
 UPDATE attempt SET next_seq = done.next_seq FROM unnest($1::uuid[], $2::int[]) AS done (id, next_seq)
 WHERE attempt.id = done.id
@@ -90,55 +189,95 @@ WHERE workflowlog.id = mended.id
 _KNOWN_TOKENS = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
 
 
-async def flush(db: Database, masks: Masks, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
+async def flush(db: Database, masks: Masks, memory: Memory, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
     """Answers every batch, in order; commits before it returns."""
-    async with db.fleet.acquire() as connection, connection.transaction():
-        attempts = await _lock(connection, appends)
-        strangers = [append.token_hash for append in appends if (append.attempt_id, append.token_hash) not in attempts]
+    answers: dict[int, LogAnswer | AppError] = {}
+    async with db.fleet.acquire() as connection:
+        grown = await _write_on(connection, masks, memory, appends, answers)
+        if len(answers) < len(appends):
+            grown += await _look_first(connection, masks, memory, appends, answers)
+    for attempt in grown:
+        notices.log_grew(db.notices, attempt.issue_id, attempt.id, attempt.next_seq)
+    return [answers[n] for n in range(len(appends))]
+
+
+Answers = dict[int, LogAnswer | AppError]
+"""By the place of the append. Who adds to them returns the attempts that have grown."""
+
+
+async def _write_on(
+    connection: asyncpg.Connection, masks: Masks, memory: Memory, appends: Sequence[Append], answers: Answers
+) -> list[_Open]:
+    """Answers where all attempts that are remembered are still as they were left."""
+    places: dict[UUID, int] = {}
+    attempts: list[_Open] = []
+    stored = _Stored()
+    for n, append in enumerate(appends):
+        attempt = memory.take(append)
+        mine = _Stored(ids=stored.ids)
+        if attempt and isinstance(_accept(attempt, append.batch, masks, mine), LogAnswer) and not mine.mended:
+            places[attempt.id] = n
+            attempts.append(attempt)
+            stored.rows += mine.rows
+    if not attempts:
+        return []
+    calls = zip(*((a.id, a.token_hash, a.had, a.next_seq, a.secret) for a in attempts), strict=True)
+    columns = zip(*stored.rows, strict=True) if stored.rows else [()] * len(_COLUMNS)
+    rows = await connection.fetch(_WRITE_ON, *calls, *columns)
+    wants_cancel = {row["id"]: row["wants_cancel"] for row in rows}
+    if not wants_cancel:
+        return []
+    grown = [attempt for attempt in attempts if attempt.next_seq > attempt.had]
+    for attempt in attempts:
+        attempt.wants_cancel = wants_cancel[attempt.id]
+        answers[places[attempt.id]] = attempt.answer
+        memory.keep(attempt)
+    return grown
+
+
+async def _look_first(
+    connection: asyncpg.Connection, masks: Masks, memory: Memory, appends: Sequence[Append], answers: Answers
+) -> list[_Open]:
+    """Answers those that have no answer yet."""
+    asking = {n: append for n, append in enumerate(appends) if n not in answers}
+    async with connection.transaction():
+        attempts = await _lock(connection, list(asking.values()))
+        strangers = [a.token_hash for a in asking.values() if (a.attempt_id, a.token_hash) not in attempts]
         known = {row[0] for row in await connection.fetch(_KNOWN_TOKENS, strangers)} if strangers else set[bytes]()
         stored = _Stored()
-        answers: list[LogAnswer | AppError] = []
-        for append in appends:
+        for n, append in asking.items():
             attempt = attempts.get((append.attempt_id, append.token_hash))
             if attempt is not None:
-                answers.append(_accept(attempt, append.batch, masks, stored))
+                answers[n] = _accept(attempt, append.batch, masks, stored)
             elif append.token_hash in known:
-                answers.append(NotFound("This node has no such attempt."))
+                answers[n] = NotFound("This node has no such attempt.")
             else:
-                answers.append(Unauthorized("The node token is unknown; register again."))
-        grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.row["next_seq"]]
+                answers[n] = Unauthorized("The node token is unknown; register again.")
+        grown = [attempt for attempt in attempts.values() if attempt.next_seq > attempt.had]
         if stored.rows:
             await connection.copy_records_to_table("workflowlog", records=stored.rows, columns=_COLUMNS)
-            await connection.execute(_ADVANCE, [a.row["id"] for a in grown], [a.next_seq for a in grown])
+            await connection.execute(_ADVANCE, [a.id for a in grown], [a.next_seq for a in grown])
         if stored.mended:
             await connection.execute(_MEND, list(stored.mended), list(stored.mended.values()))
-    for attempt in grown:
-        notices.log_grew(db.notices, attempt.row["issue_id"], attempt.row["id"], attempt.next_seq)
-    return answers
+    for attempt in attempts.values():
+        if attempt.is_live:
+            memory.keep(attempt)
+    return grown
 
 
 async def _lock(connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[tuple[UUID, bytes], _Open]:
     rows = await connection.fetch(
         _LOCK, [append.attempt_id for append in appends], [append.token_hash for append in appends]
     )
-    attempts: dict[UUID, _Open] = {row["id"]: _Open(row, row["next_seq"], _last(row)) for row in rows}
+    attempts = {row["id"]: _Open.of(row) for row in rows}
     outrun = [row["id"] for row in rows if row["credential_id"] and row["next_seq"] and not row["last_id"]]
     for row in await connection.fetch(_LAST, outrun) if outrun else []:
-        attempts[row["attempt_id"]].last = _last(row)
-    ended = [row["id"] for row in rows if row["status"] not in _LIVE]
-    for row in await connection.fetch(_LATE, ended) if ended else []:
+        attempts[row["attempt_id"]].last = _Last.of(row)
+    ended = {row["id"]: AttemptStatus(row["status"]) for row in rows if row["status"] not in _LIVE}
+    for row in await connection.fetch(_LATE, list(ended)) if ended else []:
         if not row["is_open"]:
-            attempt = attempts[row["id"]]
-            attempt.refusal = lifecycle.refusal_for(
-                AttemptStatus(attempt.row["status"]), IssueStatus(row["issue_status"])
-            )
-    return {(attempt_id, attempt.row["token_hash"]): attempt for attempt_id, attempt in attempts.items()}
-
-
-def _last(row: asyncpg.Record) -> _Last | None:
-    if row["last_id"] is None:
-        return None
-    return _Last(row["last_id"], LogEntry(row["last_step"], StepStatus.RUNNING, output=row["last_output"]))
+            attempts[row["id"]].refusal = lifecycle.refusal_for(ended[row["id"]], IssueStatus(row["issue_status"]))
+    return {(attempt.id, attempt.token_hash): attempt for attempt in attempts.values()}
 
 
 def _accept(attempt: _Open, batch: LogBatch, masks: Masks, stored: _Stored) -> LogAnswer | AppError:
@@ -151,27 +290,29 @@ def _accept(attempt: _Open, batch: LogBatch, masks: Masks, stored: _Stored) -> L
             next_seq=attempt.next_seq,
         )
     entries = batch.entries[attempt.next_seq - batch.first_seq :]
-    masker = masks.of(attempt.row["credential_id"], attempt.row["secret"], attempt.row["secret_key_id"])
+    masker = masks.of(attempt.credential_id, attempt.secret, attempt.secret_key_id)
     storable = _storable(attempt, entries, masker, stored)
     if storable:
         stored.rows += _rows(attempt, storable, stored.ids)
         attempt.next_seq += len(storable)
-        attempt.last = _Last(stored.rows[-1][0], storable[-1])
-    return LogAnswer(attempt.next_seq, Action.CANCEL if attempt.row["wants_cancel"] else Action.CONTINUE)
+        attempt.last = _Last(stored.rows[-1][0], storable[-1].step_name, storable[-1].output)
+    return attempt.answer
 
 
 def _storable(attempt: _Open, entries: Sequence[LogEntry], masker: Masker, stored: _Stored) -> Sequence[LogEntry]:
     """Masks together with the entry before, which may turn out to hold the beginning of a secret."""
-    if attempt.last is None or attempt.row["credential_id"] is None:
+    last = attempt.last
+    if last is None or attempt.credential_id is None:
         return masking.storable(masker, entries)
-    before, *following = masking.storable(masker, [attempt.last.entry, *entries])
-    if before.output != attempt.last.entry.output:
-        stored.mended[attempt.last.id] = before.output
+    as_entry = LogEntry(last.step_name, StepStatus.RUNNING, output=last.output)
+    before, *following = masking.storable(masker, [as_entry, *entries])
+    if before.output != last.output:
+        stored.mended[last.id] = before.output
     return following
 
 
 def _rows(attempt: _Open, entries: Sequence[LogEntry], ids: Iterator[UUID]) -> Iterator[tuple[Any, ...]]:
-    issue_id, attempt_id, node_id, now = (attempt.row[name] for name in ("issue_id", "id", "node_id", "now"))
+    issue_id, attempt_id, node_id, now = attempt.issue_id, attempt.id, attempt.node_id, attempt.now
     for seq, entry in enumerate(entries, attempt.next_seq):
         yield (
             next(ids),
