@@ -180,7 +180,7 @@ def logs(ground: Ground, effort: Effort) -> Iterator[Row]:
     for _ in range(effort.pairs):
         base = pgbench(ground, WORKING, baselines.LOG, 16, effort)
         for entries, into in ratios.items():
-            job = {"kind": "logs", "connections": 32, "attempts": 32, "seconds": effort.seconds, "entries": entries}
+            job = {"kind": "logs", "connections": 64, "attempts": 64, "seconds": effort.seconds, "entries": entries}
             load = ground.http(WORKING, job)
             per_s = request_rate(load) * entries
             cpu[entries] = cpu_us(load, load.seen["answers"]["200"])
