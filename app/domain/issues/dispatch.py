@@ -1,8 +1,9 @@
 """Nodes that wait for work: futures in memory, without a database connection.
 
-A doorbell (see `app.db.doorbell`) says that something may be claimable. A few waiting nodes then ask the queue
-together, longest waiting first; the answer names the lanes that still hold work, and only nodes that could have one
-of them ask next. So one issue that arrives for thousands costs one flush, and nobody is woken for nothing.
+A doorbell (see `app.db.doorbell`) says that something may be claimable. The node that waits longest then asks the
+queue, and as many with it as got work the last time; the answer names the lanes that still hold work, and only nodes
+that could have one of them ask next. So one issue that arrives for thousands costs one flush, and nobody is woken for
+nothing.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ log = structlog.get_logger("nodeyard.dispatch")
 _FLUSH_AT_MOST = 128
 _SECOND_FROM = 32
 """So many slots that wait are worth a second flush beside the first."""
-_ASK_FIRST = 4
+_ASK_NEXT = 4
 _BACKSTOP_S = 5.0
 """How long a doorbell that was lost goes unnoticed."""
 
@@ -141,7 +142,7 @@ class Dispatch:
     async def _serve_round(self, this_round: int) -> None:
         unserved: Sequence[Demand] | None = None
         expected, self._served = self._served, 0
-        first = max(_ASK_FIRST, min(expected, _FLUSH_AT_MOST))
+        first = max(1, min(expected, _FLUSH_AT_MOST))
         for size in chain([first], _sizes()):
             asking = self._next_to_ask(this_round, size, unserved)
             if not asking:
@@ -194,7 +195,7 @@ class Dispatch:
 
 
 def _sizes() -> Iterator[int]:
-    size = _ASK_FIRST
+    size = _ASK_NEXT
     while True:
         yield size
         size = min(size * 2, _FLUSH_AT_MOST)
