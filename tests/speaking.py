@@ -9,6 +9,8 @@ import httpx2
 from litestar import Litestar
 
 REGISTRATION_KEY = "registration-key-of-the-tests"
+WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+"""The sessions that wait for a row or a table."""
 ADMIN = ("admin@example.com", "correct horse battery staple")
 
 

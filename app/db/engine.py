@@ -147,7 +147,7 @@ async def open_database(database_url: str) -> Database:
 
 
 async def one_by_one(session: AsyncSession) -> AsyncConnection:
-    """What the session's next transaction would begin with: each statement on it is a transaction of its own.
+    """The session's connection, on which each statement is a transaction of its own. Call it before any is executed.
 
     Spares the round trips of BEGIN and COMMIT. The session's `commit` ends it, and what waits for that hears of it.
     """

@@ -8,13 +8,12 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
-from speaking import MakeNode
+from speaking import WAITING, MakeNode
 from sqlalchemy import event
 
 from app.settings import Settings
 
 HERE = {"repository_url": "https://example.com/shop.git"}
-WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 async def created(admin: httpx2.AsyncClient, **fields: object) -> dict[str, Any]:

@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx2
 import pytest
-from speaking import MakeNode, NodeClient, Queue
+from litestar import Litestar
+from speaking import WAITING, MakeNode, NodeClient, Queue
+
+from app.domain.issues.notices import LOG
 
 URL = "/api/v1/attempts/{}/logs"
 ENTRY = {"step_name": "s", "status": "running"}
-WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 Together = Callable[..., Awaitable[list[httpx2.Response]]]
 
 
@@ -150,6 +153,49 @@ async def test_another_nodes_attempt_is_404_beside_its_own_nodes_batch(
     theirs, own = other.log(attempt_id, 3, "theirs"), node.log(attempt_id, 2, "c")
     assert [answer.status_code for answer in await together(own, theirs)] == [200, 404]
     assert await outputs(queue) == ["a", "b", "c"]
+
+
+@pytest.fixture
+def told(app: Litestar) -> list[str]:
+    """What the watchers of logs hear."""
+    heard: list[str] = []
+    app.state.db.notices.subscribe(LOG, lambda subject: heard.append(subject or "gap"))
+    return heard
+
+
+async def test_watchers_hear_of_entries_that_are_stored_beside_a_batch_that_fails(
+    queue: Queue, node: NodeClient, attempt_id: str, together: Together, told: list[str]
+):
+    await queue.add()
+    other = (await node.take())["attempt_id"]
+    await node.log(attempt_id, 0, "a")
+    credential_id = uuid4()
+    await queue.sql.execute(
+        """INSERT INTO credential (id, owner_id, title, category, secret, secret_key_id, pat_last4)
+           VALUES ($1, $2, 'c', 'claude-code', '', 'a key that is gone', '')""",
+        credential_id, queue.owner_id,
+    )  # fmt: skip
+    await queue.sql.execute("UPDATE attempt SET credential_id = $1 WHERE id = $2", credential_id, other)
+    answers = await together(node.log(attempt_id, 1, "b"), node.log(other, 0, "x"))
+    assert [answer.status_code for answer in answers] == [200, 500]
+    assert told[-1].split()[1:] == [attempt_id, "2"]
+
+
+async def test_watchers_hear_at_once_of_entries_that_are_stored_beside_a_batch_that_waits(
+    queue: Queue, node: NodeClient, attempt_id: str, together: Together, told: list[str], database_url: str
+):
+    await queue.add()
+    held = (await node.take())["attempt_id"]
+    await node.log(attempt_id, 0, "a")
+    other_server = await asyncpg.connect(database_url)
+    async with asyncio.timeout(10):
+        async with other_server.transaction():
+            await other_server.execute("SELECT FROM attempt WHERE id = $1 FOR UPDATE", held)
+            sharing = asyncio.create_task(together(node.log(attempt_id, 1, "b"), node.log(held, 0, "x")))
+            while told[-1].split()[1:] != [attempt_id, "2"]:
+                await asyncio.sleep(0.01)
+        assert [answer.status_code for answer in await sharing] == [200, 200]
+    await other_server.close()
 
 
 async def test_a_gap_is_refused_with_the_next_number(queue: Queue, node: NodeClient, attempt_id: str):

@@ -70,19 +70,19 @@ class _Open:
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
         return cls(
-            row["id"],
-            row["issue_id"],
-            row["node_id"],
-            row["token_hash"],
-            row["credential_id"],
-            row["secret"],
-            row["secret_key_id"],
-            row["next_seq"],
-            row["next_seq"],
-            _Last.of(row),
-            row["wants_cancel"],
-            row["status"] in _LIVE,
-            row["now"],
+            id=row["id"],
+            issue_id=row["issue_id"],
+            node_id=row["node_id"],
+            token_hash=row["token_hash"],
+            credential_id=row["credential_id"],
+            secret=row["secret"],
+            secret_key_id=row["secret_key_id"],
+            had=row["next_seq"],
+            next_seq=row["next_seq"],
+            last=_Last.of(row),
+            wants_cancel=row["wants_cancel"],
+            is_live=row["status"] in _LIVE,
+            now=row["now"],
         )
 
     @property
@@ -110,6 +110,7 @@ class Memory:
         return attempt if attempt and attempt.token_hash == append.token_hash else None
 
     def keep(self, attempt: _Open) -> None:
+        """As its entries were committed. It is the next flush's from here on."""
         if attempt.credential_id is None:
             attempt.last = None
         elif attempt.last is None or len(attempt.last.output or "") > _LAST_MAX_CHARS:
@@ -189,33 +190,39 @@ WHERE workflowlog.id = mended.id
 _KNOWN_TOKENS = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
 
 
+Answers = dict[int, LogAnswer | AppError]
+"""By the place of the append in its flush."""
+
+
 async def flush(db: Database, masks: Masks, memory: Memory, appends: Sequence[Append]) -> list[LogAnswer | AppError]:
     """Answers every batch, in order; commits before it returns."""
-    answers: dict[int, LogAnswer | AppError] = {}
+    answers: Answers = {}
     async with db.fleet.acquire() as connection:
-        grown = await _write_on(connection, masks, memory, appends, answers)
+        _tell(db, await _write_on(connection, masks, memory, appends, answers))
         if len(answers) < len(appends):
-            grown += await _look_first(connection, masks, memory, appends, answers)
-    for attempt in grown:
-        notices.log_grew(db.notices, attempt.issue_id, attempt.id, attempt.next_seq)
+            _tell(db, await _look_first(connection, masks, memory, appends, answers))
     return [answers[n] for n in range(len(appends))]
 
 
-Answers = dict[int, LogAnswer | AppError]
-"""By the place of the append. Who adds to them returns the attempts that have grown."""
+def _tell(db: Database, grown: Sequence[_Open]) -> None:
+    """Call it at once: what is kept in memory is the next flush's."""
+    for attempt in grown:
+        notices.log_grew(db.notices, attempt.issue_id, attempt.id, attempt.next_seq)
 
 
 async def _write_on(
     connection: asyncpg.Connection, masks: Masks, memory: Memory, appends: Sequence[Append], answers: Answers
 ) -> list[_Open]:
-    """Answers where all attempts that are remembered are still as they were left."""
+    """Answers where all attempts that are remembered are still as they were left; returns those that have grown."""
     places: dict[UUID, int] = {}
     attempts: list[_Open] = []
     stored = _Stored()
     for n, append in enumerate(appends):
         attempt = memory.take(append)
+        if attempt is None:
+            continue
         mine = _Stored(ids=stored.ids)
-        if attempt and isinstance(_accept(attempt, append.batch, masks, mine), LogAnswer) and not mine.mended:
+        if isinstance(_accept(attempt, append.batch, masks, mine), LogAnswer) and not mine.mended:
             places[attempt.id] = n
             attempts.append(attempt)
             stored.rows += mine.rows
@@ -238,7 +245,7 @@ async def _write_on(
 async def _look_first(
     connection: asyncpg.Connection, masks: Masks, memory: Memory, appends: Sequence[Append], answers: Answers
 ) -> list[_Open]:
-    """Answers those that have no answer yet."""
+    """Answers those that have no answer yet; returns the attempts that have grown."""
     asking = {n: append for n, append in enumerate(appends) if n not in answers}
     async with connection.transaction():
         attempts = await _lock(connection, list(asking.values()))
