@@ -1,5 +1,6 @@
 """How tests speak to the server: as nobody, as a person, as a node."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,13 @@ REGISTRATION_KEY = "registration-key-of-the-tests"
 WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 """The sessions that wait for a row or a table."""
 ADMIN = ("admin@example.com", "correct horse battery staple")
+
+
+async def until_somebody_waits(sql: asyncpg.Connection) -> None:
+    """For a row or a table of the database."""
+    while not await sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+        await asyncio.sleep(0.01)
+        await sql.execute("SELECT pg_stat_clear_snapshot()")  # Which a transaction would keep.
 
 
 def client_of(app: Litestar, token: str | None = None) -> httpx2.AsyncClient:

@@ -8,7 +8,7 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
-from speaking import WAITING, MakeNode
+from speaking import WAITING, MakeNode, until_somebody_waits
 from sqlalchemy import event
 
 from app.settings import Settings
@@ -115,8 +115,7 @@ async def test_creating_is_a_transaction_of_one_statement(admin: httpx2.AsyncCli
     async with asyncio.timeout(10), sql.transaction():
         await sql.execute("LOCK TABLE audit_event IN EXCLUSIVE MODE")
         creating = asyncio.create_task(created(admin))
-        while not await sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
-            await asyncio.sleep(0.01)
+        await until_somebody_waits(sql)
         await sql.execute("SELECT pg_stat_clear_snapshot()")
         assert await sql.fetchval(f"SELECT xact_start = query_start {WAITING}")
     assert (await creating)["title"] == "Fix it"
@@ -157,8 +156,7 @@ async def test_a_project_that_goes_while_an_issue_is_created_for_it(admin: httpx
             creating = asyncio.create_task(
                 admin.post("/api/v1/issues", json={"title": "Fix it", **HERE, "project_id": project})
             )
-            while not await sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
-                await asyncio.sleep(0.01)
+            await until_somebody_waits(sql)
         answer = await creating
     assert answer.status_code == 409
     assert "fk_issue_project_id_project" in answer.json()["detail"]

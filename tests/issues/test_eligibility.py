@@ -9,7 +9,7 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
-from speaking import MakeNode, NodeClient, Queue
+from speaking import MakeNode, NodeClient, Queue, until_somebody_waits
 
 from app.vault import credential_binding
 
@@ -232,6 +232,37 @@ async def test_a_secret_that_was_changed_is_masked_at_once(
     await node.log(attempt_id, 1, "new an0ther-token, old s3cret-token")
     rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")
     assert [row["output"] for row in rows] == ["old ***", "new ***, old ***"]
+
+
+async def test_a_claim_waits_for_a_credential_that_is_being_deleted(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    """It then goes without: either the deletion sees the attempt, or the claim does not see the credential."""
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.add()
+    async with asyncio.timeout(10):
+        async with queue.sql.transaction():
+            await queue.sql.execute("SELECT FROM credential WHERE id = $1 FOR UPDATE", credential_id)
+            claiming = asyncio.create_task(node.claim())
+            await until_somebody_waits(queue.sql)
+            await queue.sql.execute("DELETE FROM credential WHERE id = $1", credential_id)
+        answer = await claiming
+    assert answer.status_code == 200
+    assert answer.json()["attempts"][0]["credential"] is None
+
+
+async def test_a_node_that_is_deleted_while_it_claims_is_unknown(queue: Queue, make_node: MakeNode):
+    node = await make_node()
+    issue_id = await queue.add()
+    async with asyncio.timeout(10):
+        async with queue.sql.transaction():
+            await queue.sql.execute("SELECT FROM node FOR UPDATE")
+            claiming = asyncio.create_task(node.claim())
+            await until_somebody_waits(queue.sql)
+            await queue.sql.execute("DELETE FROM node")
+        assert (await claiming).status_code == 401
+    assert (await queue.issue(issue_id))["status"] == "pending"
 
 
 async def test_secrets_are_masked_in_the_reason_of_a_release(app: Litestar, queue: Queue, make_node: MakeNode):

@@ -11,7 +11,7 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
-from speaking import WAITING, MakeNode, NodeClient, Queue
+from speaking import WAITING, MakeNode, NodeClient, Queue, until_somebody_waits
 
 from app.domain.issues.notices import LOG
 
@@ -43,8 +43,7 @@ async def together(queue: Queue, make_node: MakeNode) -> Together:
             async with queue.sql.transaction():
                 await queue.sql.execute("SELECT FROM attempt WHERE id = $1 FOR UPDATE", blocked)
                 first = asyncio.create_task(blocking.log(blocked, 0))
-                while not await queue.sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
-                    await asyncio.sleep(0.01)
+                await until_somebody_waits(queue.sql)
                 sent = [asyncio.create_task(call) for call in calls]
                 for _ in range(100):  # Nothing on their way to the queue waits for anything but its turn.
                     await asyncio.sleep(0)
@@ -85,8 +84,7 @@ async def test_a_node_that_writes_on_costs_one_statement(queue: Queue, node: Nod
     async with asyncio.timeout(10), queue.sql.transaction():
         await queue.sql.execute("LOCK TABLE workflowlog IN EXCLUSIVE MODE")
         writing = asyncio.create_task(node.log(attempt_id, 1, "b"))
-        while not await queue.sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
-            await asyncio.sleep(0.01)
+        await until_somebody_waits(queue.sql)
         await queue.sql.execute("SELECT pg_stat_clear_snapshot()")
         assert await queue.sql.fetchval(f"SELECT xact_start = query_start {WAITING}")
     assert (await writing).json() == {"next_seq": 2, "action": "continue"}
@@ -121,8 +119,8 @@ async def test_what_another_server_stores_is_not_stored_again(
                 uuid4(), issue_id, attempt_id,
             )  # fmt: skip
             writing = asyncio.create_task(node.log(attempt_id, 1, "b", "c"))
-            while at_once and not await queue.sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
-                await asyncio.sleep(0.01)
+            if at_once:
+                await until_somebody_waits(queue.sql)
         assert (await writing).json()["next_seq"] == 3
     assert await outputs(queue) == ["a", "b", "c"]
 

@@ -141,7 +141,18 @@ async def flush(
     pool: asyncpg.Pool, settings: Settings, heads: Heads, requests: Sequence[ClaimRequest]
 ) -> list[Given | AppError]:
     """Answers every request, in order; commits before it returns."""
-    async with pool.acquire() as connection, _transaction(connection, requests):
+    async with pool.acquire() as connection:
+        try:
+            return await _carried_out(connection, settings, heads, requests)
+        except asyncpg.ForeignKeyViolationError:
+            # A node or a credential was deleted meanwhile, which a second look sees.
+            return await _carried_out(connection, settings, heads, requests)
+
+
+async def _carried_out(
+    connection: asyncpg.Connection, settings: Settings, heads: Heads, requests: Sequence[ClaimRequest]
+) -> list[Given | AppError]:
+    async with _transaction(connection, requests):
         answers, asks = await _callers(connection, settings, heads, requests)
         distinct = list({id(ask): ask for ask in asks.values()}.values())
         lanes = await _match(connection, heads, heads.ranks, distinct)
