@@ -234,6 +234,23 @@ async def test_a_secret_that_was_changed_is_masked_at_once(
     assert [row["output"] for row in rows] == ["old ***", "new ***, old ***"]
 
 
+async def test_a_credential_stays_while_logs_are_masked_by_it(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    node = await make_node(tools=TOOL)
+    url = f"/api/v1/credentials/{await link(app, queue, node)}"
+    await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    refused = await admin.delete(url)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert "1 attempts at work" in refused.json()["detail"]
+    await node.log(attempt_id, 0, "still s3cret-token")
+    assert await queue.sql.fetchval("SELECT output FROM workflowlog") == "still ***"
+    await node.finish(attempt_id, next_seq=1)
+    assert (await admin.delete(url)).status_code == 204
+    assert await queue.sql.fetchval("SELECT credential_id FROM attempt") is None
+
+
 async def test_a_claim_waits_for_a_credential_that_is_being_deleted(
     app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
 ):
