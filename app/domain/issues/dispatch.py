@@ -1,16 +1,15 @@
 """Nodes that wait for work: futures in memory, without a database connection.
 
-A doorbell (see `app.db.doorbell`) says that something may be claimable. The node that waits longest then asks the
-queue, and as many with it as got work the last time; the answer names the lanes that still hold work, and only nodes
-that could have one of them ask next. So one issue that arrives for thousands costs one flush, and nobody is woken for
-nothing.
+A doorbell (see `app.db.doorbell`) says that something may be claimable. As many waiting nodes as got work the last
+time then ask the queue together, longest waiting first; the answer names the lanes that still hold work, and only
+nodes that could have one of them ask next. So one issue that arrives for thousands costs one flush, and nobody is
+woken for nothing.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from uuid import UUID
 
 import structlog
@@ -30,7 +29,10 @@ log = structlog.get_logger("nodeyard.dispatch")
 _FLUSH_AT_MOST = 128
 _SECOND_FROM = 32
 """So many slots that wait are worth a second flush beside the first."""
-_ASK_NEXT = 4
+_ASK_FIRST = 2
+"""At least: two that get one issue show that there is no other."""
+_THEN_ASK = 4
+"""And four times as many each time that there is more."""
 _BACKSTOP_S = 5.0
 """How long a doorbell that was lost goes unnoticed."""
 
@@ -142,8 +144,7 @@ class Dispatch:
     async def _serve_round(self, this_round: int) -> None:
         unserved: Sequence[Demand] | None = None
         expected, self._served = self._served, 0
-        first = max(1, min(expected, _FLUSH_AT_MOST))
-        for size in chain([first], _sizes()):
+        for size in _sizes(first=max(_ASK_FIRST, min(expected, _FLUSH_AT_MOST))):
             asking = self._next_to_ask(this_round, size, unserved)
             if not asking:
                 return
@@ -194,11 +195,12 @@ class Dispatch:
             )
 
 
-def _sizes() -> Iterator[int]:
-    size = _ASK_NEXT
+def _sizes(first: int) -> Iterator[int]:
+    yield first
+    size = _THEN_ASK
     while True:
         yield size
-        size = min(size * 2, _FLUSH_AT_MOST)
+        size = min(size * 4, _FLUSH_AT_MOST)
 
 
 def _answer(waiter: _Waiter, offers: Sequence[str]) -> None:
