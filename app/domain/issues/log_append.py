@@ -110,7 +110,9 @@ class Memory:
         return attempt if attempt and attempt.token_hash == append.token_hash else None
 
     def keep(self, attempt: _Open) -> None:
-        """As its entries were committed. It is the next flush's from here on."""
+        """As its entries were committed, if it may be written on. It is the next flush's from here on."""
+        if not attempt.is_live:
+            return
         if attempt.credential_id is None:
             attempt.last = None
         elif attempt.last is None or len(attempt.last.output or "") > _LAST_MAX_CHARS:
@@ -267,8 +269,7 @@ async def _look_first(
         if stored.mended:
             await connection.execute(_MEND, list(stored.mended), list(stored.mended.values()))
     for attempt in attempts.values():
-        if attempt.is_live:
-            memory.keep(attempt)
+        memory.keep(attempt)
     return grown
 
 
