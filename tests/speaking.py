@@ -10,16 +10,26 @@ import httpx2
 from litestar import Litestar
 
 REGISTRATION_KEY = "registration-key-of-the-tests"
-WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-"""The sessions that wait for a row or a table."""
 ADMIN = ("admin@example.com", "correct horse battery staple")
 
 
+_WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
 async def until_somebody_waits(sql: asyncpg.Connection) -> None:
-    """For a row or a table of the database."""
-    while not await sql.fetchval(f"SELECT EXISTS (SELECT {WAITING})"):
+    """For a row, a table or an advisory lock of the database."""
+    while not await _fresh(sql, f"SELECT EXISTS (SELECT {_WAITING})"):
         await asyncio.sleep(0.01)
-        await sql.execute("SELECT pg_stat_clear_snapshot()")  # Which a transaction would keep.
+
+
+async def is_one_statement(sql: asyncpg.Connection) -> bool:
+    """Whether who waits does so in a transaction that began with the statement."""
+    return await _fresh(sql, f"SELECT xact_start = query_start {_WAITING}")
+
+
+async def _fresh(sql: asyncpg.Connection, question: str) -> bool:
+    await sql.execute("SELECT pg_stat_clear_snapshot()")  # Which a transaction would keep.
+    return await sql.fetchval(question)
 
 
 def client_of(app: Litestar, token: str | None = None) -> httpx2.AsyncClient:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from conftest import running_app
 from litestar import Litestar
-from speaking import MakeNode, NodeClient, Queue, client_of
+from speaking import MakeNode, NodeClient, Queue, client_of, until_somebody_waits
 
 from app.domain.issues import claim, offers
 from app.settings import Settings
@@ -69,8 +69,7 @@ async def test_claims_that_wait_for_another_server_hold_up_only_themselves(
             "SELECT pg_advisory_xact_lock($1, $2)", offers.ADVISORY_CLASS, claim.lock_key(token_hash)
         )
         held_up = asyncio.create_task(nodes[0].claim())
-        while not await queue.sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
-            await asyncio.sleep(0.01)
+        await until_somebody_waits(queue.sql)
         answers = await asyncio.gather(*(node.claim(max=4) for node in nodes[1:]))
         assert sum(len(answer.json()["attempts"]) for answer in answers if answer.status_code == 200) >= 10
         assert not held_up.done()

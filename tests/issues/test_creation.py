@@ -8,7 +8,7 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
-from speaking import WAITING, MakeNode, until_somebody_waits
+from speaking import MakeNode, is_one_statement, until_somebody_waits
 from sqlalchemy import event
 
 from app.settings import Settings
@@ -116,8 +116,7 @@ async def test_creating_is_a_transaction_of_one_statement(admin: httpx2.AsyncCli
         await sql.execute("LOCK TABLE audit_event IN EXCLUSIVE MODE")
         creating = asyncio.create_task(created(admin))
         await until_somebody_waits(sql)
-        await sql.execute("SELECT pg_stat_clear_snapshot()")
-        assert await sql.fetchval(f"SELECT xact_start = query_start {WAITING}")
+        assert await is_one_statement(sql)
     assert (await creating)["title"] == "Fix it"
 
 

@@ -211,8 +211,7 @@ async def test_a_secret_is_masked_across_batches_that_are_stored_at_the_same_tim
             uuid4(), issue_id, attempt_id,
         )  # fmt: skip
         second = asyncio.create_task(node.log(attempt_id, 1, "token ends"))
-        while not await queue.sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
-            await asyncio.sleep(0.01)
+        await until_somebody_waits(queue.sql)
     await other_server.close()
     assert (await second).status_code == 200
     rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")

@@ -11,7 +11,7 @@ import asyncpg
 import httpx2
 import pytest
 from litestar import Litestar
-from speaking import WAITING, MakeNode, NodeClient, Queue, until_somebody_waits
+from speaking import MakeNode, NodeClient, Queue, is_one_statement, until_somebody_waits
 
 from app.domain.issues.notices import LOG
 
@@ -85,8 +85,7 @@ async def test_a_node_that_writes_on_costs_one_statement(queue: Queue, node: Nod
         await queue.sql.execute("LOCK TABLE workflowlog IN EXCLUSIVE MODE")
         writing = asyncio.create_task(node.log(attempt_id, 1, "b"))
         await until_somebody_waits(queue.sql)
-        await queue.sql.execute("SELECT pg_stat_clear_snapshot()")
-        assert await queue.sql.fetchval(f"SELECT xact_start = query_start {WAITING}")
+        assert await is_one_statement(queue.sql)
     assert (await writing).json() == {"next_seq": 2, "action": "continue"}
     assert await outputs(queue) == ["a", "b"]
 
