@@ -1,11 +1,14 @@
 """PostgreSQL for development, from a wheel: made in NODEYARD_HOME, shared by every command that runs there.
 
 Each command holds a shared lock on the folder while it runs; the last one to leave stops the server. The kernel
-drops the lock of a killed process, so whatever ended the last run, the next one finds its data and stops it at its end.
+drops the lock of a killed process, and a guard that waits for that stops the server in its place (on Linux; elsewhere
+the next command finds the server, and stops it at its end).
 """
 
 import fcntl
+import os
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Generator
@@ -15,6 +18,7 @@ from typing import IO
 
 import asyncpg
 
+from app.db import embedded_guard
 from app.settings import Settings, SettingsError
 
 _START_WITHIN_S = 60.0
@@ -33,6 +37,7 @@ def running(home: Path) -> Generator[str]:
         fcntl.flock(users, fcntl.LOCK_SH)
         server = _Server(home / "postgres")
         server.start()
+        guard = _set_guard(home, server.pid)
         fcntl.flock(starting, fcntl.LOCK_UN)
         try:
             yield server.url
@@ -40,6 +45,9 @@ def running(home: Path) -> Generator[str]:
             fcntl.flock(starting, fcntl.LOCK_EX)
             if _is_last(users):
                 server.stop()
+                users.close()
+                if guard is not None:
+                    os.waitpid(guard, 0)
 
 
 def _is_last(users: IO[str]) -> bool:
@@ -48,6 +56,19 @@ def _is_last(users: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _set_guard(home: Path, postmaster: int) -> int | None:
+    """The process that stops the server when the last of its users is killed; it ends at once where one waits already.
+
+    Not a `subprocess.Popen`, which warns of a program that outlives it.
+    """
+    if sys.platform != "linux":
+        return None
+    program = (sys.executable, "-I", "-S", embedded_guard.__file__, str(home), str(postmaster))
+    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    # In a session of its own: Ctrl-C reaches the whole foreground group.
+    return os.posix_spawn(program[0], program, {}, file_actions=silent, setsid=True)
 
 
 @contextmanager
@@ -77,6 +98,10 @@ class _Server:
     @property
     def url(self) -> str:
         return self._server.get_uri().replace("postgres:@", "postgres@")
+
+    @property
+    def pid(self) -> int:
+        return self._server.get_postmaster_info().pid
 
     def start(self) -> None:
         deadline = time.monotonic() + _START_WITHIN_S

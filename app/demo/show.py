@@ -150,7 +150,7 @@ def _own_folder(parent: Path) -> Generator[Path]:
 
 def _clear(home: Path) -> None:
     if (home / "postgres" / "postmaster.pid").exists():
-        # A demo that was killed left its database running: the last to leave stops it.
+        # A demo that was killed left its database running, or being stopped: the last to leave stops it.
         with embedded.running(home):
             pass
     shutil.rmtree(home, ignore_errors=True)

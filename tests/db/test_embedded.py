@@ -1,6 +1,7 @@
-"""The embedded PostgreSQL: found again, shared by commands, stopped by the last, whatever ended the one before."""
+"""The embedded PostgreSQL: found again, shared by commands, stopped with the last of them, whatever ended that."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -70,14 +71,30 @@ async def test_commands_share_it_and_the_last_one_stops_it(home: Path):
         assert await remembered(url) == "kept"
 
 
-async def test_it_is_found_and_stopped_after_its_command_was_killed(home: Path):
+@pytest.mark.skipif(sys.platform != "linux", reason="a guard needs the kernel's pidfd")
+async def test_it_ends_and_is_kept_when_its_last_command_is_killed(home: Path):
     with command(home) as (holder, url):
         await remembered(url)
-        holder.kill()
-    running = postmaster(home)
-    assert running is not None
+        # Of the two, the one that set the guard leaves first.
+        with command(home) as (last, _):
+            holder.communicate(timeout=60)
+            running = postmaster(home)
+            assert running is not None
+            ended = os.pidfd_open(running)
+            last.kill()
+    assert select.select([ended], [], [], 60) == ([ended], [], [])
     with command(home) as (_, url):
-        assert postmaster(home) == running
+        assert await remembered(url) == "kept"
+    assert postmaster(home) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a guard needs the kernel's pidfd")
+async def test_a_new_command_finds_a_server_that_runs_while_the_former_one_is_stopped(home: Path):
+    for _ in range(5):
+        with command(home) as (holder, url):
+            await remembered(url)
+            holder.kill()
+    with command(home) as (_, url):
         assert await remembered(url) == "kept"
     assert postmaster(home) is None
 
