@@ -73,6 +73,10 @@ def credential_binding(credential_id: object) -> str:
     return f"credential:{credential_id}"
 
 
+def former_secrets_binding(credential_id: object) -> str:
+    return f"credential:{credential_id}:former"
+
+
 REGISTRATION_KEY_BINDING = "node_registration_key:1"
 
 

@@ -12,7 +12,9 @@ import msgspec
 from litestar import Litestar
 from speaking import ADMIN, REGISTRATION_KEY, MakeNode, NodeClient, Queue, client_of
 
+from app.domain.credentials.sealing import secrets_of
 from app.settings import Settings
+from app.vault import Vault
 from tests.conftest import running_app
 
 OLD, NEW = "the-first-secret-key-of-the-tests", "the-second-secret-key-of-the-tests"
@@ -82,12 +84,15 @@ async def test_secrets_move_to_a_new_key_that_then_suffices(
 ):
     node = await make_node(tools=[{"category": category} for category in SECRETS])
     await add_credentials(admin, node)
+    title = {"title": "cursor", "category": "cursor", "pat": "replaced-soon", "node_ids": []}
+    replaced = (await admin.post("/api/v1/credentials", json=title)).json()["id"]
+    assert (await admin.patch(f"/api/v1/credentials/{replaced}", json={"pat": "the-next"})).status_code == 200
     before = await key_ids(sql)
     async with running_app(msgspec.structs.replace(settings, secret_keys=(NEW, OLD))) as both:
         assert await delivered(both, queue, node, "cursor") == SECRETS["cursor"]
         assert await registration_key(both) == REGISTRATION_KEY
         status, said = await rotate_secrets(settings, home, NEW, OLD)
-        assert (status, said.strip()) == (0, "3 secrets were sealed anew.")
+        assert (status, said.strip()) == (0, "4 secrets were sealed anew.")
         assert (await rotate_secrets(settings, home, NEW, OLD))[1].startswith("0 ")
     after = await key_ids(sql)
     assert len(before) == len(after) == 1
@@ -96,6 +101,9 @@ async def test_secrets_move_to_a_new_key_that_then_suffices(
         for category, secret in SECRETS.items():
             assert await delivered(alone, queue, node, category) == secret
         assert await registration_key(alone) == REGISTRATION_KEY
+    row = await sql.fetchrow("SELECT secret, former_secrets, secret_key_id FROM credential WHERE id = $1", replaced)
+    assert row is not None
+    assert secrets_of(Vault((NEW,)), UUID(replaced), *row) == ["the-next", "replaced-soon"]
 
 
 async def test_without_the_former_key_nothing_moves_and_the_reason_is_said(

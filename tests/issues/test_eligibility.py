@@ -7,11 +7,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
+import msgspec
 import pytest
 from litestar import Litestar
-from speaking import MakeNode, NodeClient, Queue, until_somebody_waits
+from speaking import MakeNode, NodeClient, Queue, client_of, until_somebody_waits
 
+from app.settings import Settings
 from app.vault import credential_binding
+from tests.conftest import running_app
 
 TOOL = [{"category": "claude-code"}]
 
@@ -231,6 +234,55 @@ async def test_a_secret_that_was_changed_is_masked_at_once(
     await node.log(attempt_id, 1, "new an0ther-token, old s3cret-token")
     rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")
     assert [row["output"] for row in rows] == ["old ***", "new ***, old ***"]
+
+
+async def test_secrets_that_were_replaced_are_masked_by_a_server_that_never_knew_them(
+    app: Litestar, settings: Settings, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    issue_id = await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    for pat in ("an0ther-token", "th1rd-token", "th1rd-token"):
+        changed = await admin.patch(f"/api/v1/credentials/{credential_id}", json={"pat": pat})
+        assert changed.status_code == 200, changed.text
+    token = node.http.headers["authorization"].removeprefix("Bearer ")
+    not_the_same = msgspec.structs.replace(settings, log_level="error")
+    async with running_app(not_the_same) as other, client_of(other, token) as http:
+        there = NodeClient(http, node.id, node.boot_id)
+        await there.log(attempt_id, 0, "new th1rd-token, old s3cret-token an0ther-token")
+        await there.finish(attempt_id, "failed", failure_code="invalid_work", next_seq=1, error_message="s3cret-token")
+    assert await queue.sql.fetchval("SELECT output FROM workflowlog") == "new ***, old *** ***"
+    assert (await queue.issue(issue_id))["error_message"] == "***"
+    stored = await queue.sql.fetchval("SELECT former_secrets FROM credential")
+    assert b"s3cret" not in stored
+
+
+async def test_the_latest_24_of_the_replaced_secrets_are_kept(
+    app: Litestar, settings: Settings, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    for n in range(26):
+        await admin.patch(f"/api/v1/credentials/{credential_id}", json={"pat": f"token-number-{n:02}"})
+    await node.log(attempt_id, 0, *(f"token-number-{n:02}" for n in range(26)))
+    rows = await queue.sql.fetch("SELECT output FROM workflowlog ORDER BY seq")
+    assert [row["output"] for row in rows] == ["token-number-00", *["***"] * 25]
+
+
+async def test_a_secret_whose_key_was_lost_can_be_replaced(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.sql.execute("UPDATE credential SET secret_key_id = 'gone'")
+    changed = await admin.patch(f"/api/v1/credentials/{credential_id}", json={"pat": "an0ther-token"})
+    assert changed.status_code == 200, changed.text
+    await queue.add()
+    await node.log((await node.take())["attempt_id"], 0, "new an0ther-token")
+    assert await queue.sql.fetchval("SELECT output FROM workflowlog") == "new ***"
 
 
 async def test_a_credential_stays_while_logs_are_masked_by_it(

@@ -113,6 +113,20 @@ async def test_what_only_head_can_hold_survives_down_and_up(upgraded: str) -> No
         await execute(upgraded, "DELETE FROM audit_event")
 
 
+async def test_former_secrets_survive_down_and_up_while_their_key_does(make_database: MakeDatabase) -> None:
+    url = await upgrade_literally(await make_database(shapes.A), keys=KEYS)
+    await execute(url, f"UPDATE credential SET former_secrets = '\\x01' WHERE id = '{key('credential-0')}'")
+    before = await contents(url)
+    await migrate.downgrade(url, "018_logs_outlive_nodes")
+    await migrate.upgrade(url)
+    assert await contents(url) == before
+    await migrate.downgrade(url, "018_logs_outlive_nodes")
+    await execute(url, "UPDATE credential SET secret_key_id = 'another'")
+    await migrate.upgrade(url)
+    async with connected(url) as connection:
+        assert await connection.fetchval("SELECT count(former_secrets) FROM credential") == 0
+
+
 async def test_live_work_ends_with_the_downgrade(upgraded: str) -> None:
     await execute(
         upgraded,

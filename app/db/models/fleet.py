@@ -79,7 +79,10 @@ class NodeRegistrationKey(Base):
 
 
 class Credential(Base):
-    """A secret of one tool category. `secret_key_id` null: clear text, until the first server start seals it."""
+    """A secret of one tool category. `secret_key_id` null: clear text, until the first server start seals it.
+
+    `former_secrets` is sealed under the same key: attempts that were given one may still write it in their logs.
+    """
 
     __tablename__ = "credential"
 
@@ -88,6 +91,7 @@ class Credential(Base):
     category: Mapped[str]
     secret: Mapped[bytes]
     secret_key_id: Mapped[str | None]
+    former_secrets: Mapped[bytes | None]
     pat_last4: Mapped[str]
     is_disabled: Mapped[bool] = mapped_column(server_default=text("false"))
     disabled_reason: Mapped[str | None]
@@ -104,6 +108,7 @@ class Credential(Base):
         CheckConstraint("category IN ('github-copilot', 'cursor', 'claude-code')", name="category_known"),
         CheckConstraint("max_running >= 0", name="max_running_not_negative"),
         CheckConstraint("is_disabled OR disabled_reason IS NULL", name="reason_only_while_disabled"),
+        CheckConstraint("former_secrets IS NULL OR secret_key_id IS NOT NULL", name="former_secrets_sealed"),
     )
 
 

@@ -55,6 +55,7 @@ class _Open:
     token_hash: bytes
     credential_id: UUID | None
     secret: bytes | None
+    former_secrets: bytes | None
     secret_key_id: str | None
     had: int
     """How many entries the server has."""
@@ -76,6 +77,7 @@ class _Open:
             token_hash=row["token_hash"],
             credential_id=row["credential_id"],
             secret=row["secret"],
+            former_secrets=row["former_secrets"],
             secret_key_id=row["secret_key_id"],
             had=row["next_seq"],
             next_seq=row["next_seq"],
@@ -129,7 +131,7 @@ _LAST_MAX_CHARS = 2_000
 _LOCK = """
 SELECT attempt.id, attempt.issue_id, attempt.node_id, call.token_hash, attempt.next_seq, attempt.status,
     attempt.cancel_requested_at IS NOT NULL AS wants_cancel, clock_timestamp() AS now, attempt.credential_id,
-    credential.secret, credential.secret_key_id,
+    credential.secret, credential.former_secrets, credential.secret_key_id,
     last.id AS last_id, last.step_name AS last_step, last.output AS last_output
 FROM unnest($1::uuid[], $2::bytea[]) AS call (attempt_id, token_hash)
 JOIN attempt ON attempt.id = call.attempt_id
@@ -298,7 +300,7 @@ def _accept(attempt: _Open, batch: LogBatch, masks: Masks, stored: _Stored) -> L
             next_seq=attempt.next_seq,
         )
     entries = batch.entries[attempt.next_seq - batch.first_seq :]
-    masker = masks.of(attempt.credential_id, attempt.secret, attempt.secret_key_id)
+    masker = masks.of(attempt.credential_id, attempt.secret, attempt.former_secrets, attempt.secret_key_id)
     storable = _storable(attempt, entries, masker, stored)
     if storable:
         stored.rows += _rows(attempt, storable, stored.ids)

@@ -6,32 +6,34 @@ from itertools import groupby
 from uuid import UUID
 
 from app.domain.credentials.redaction import Masker
+from app.domain.credentials.sealing import secrets_of
 from app.protocol import LogEntry
-from app.vault import Sealed, Vault, credential_binding
+from app.vault import Vault
 
 _KEPT = 2000
 _SHAPES_ONLY = Masker(())
 
 
 class Masks:
-    """A masker for each credential in use, made once. A value that was replaced meanwhile goes on being masked."""
+    """A masker for each credential in use, made anew when its secret is. Those that it had are masked too."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._known: OrderedDict[UUID, tuple[dict[bytes, str], Masker]] = OrderedDict()
+        self._known: OrderedDict[UUID, tuple[bytes, Masker]] = OrderedDict()
 
-    def of(self, credential_id: UUID | None, secret: bytes | None, key_id: str | None) -> Masker:
-        """Raises `UnknownKey` when the secret cannot be opened: rather no log than one that is not masked."""
+    def of(
+        self, credential_id: UUID | None, secret: bytes | None, former_secrets: bytes | None, key_id: str | None
+    ) -> Masker:
+        """Raises `UnknownKey` when a secret cannot be opened: rather no log than one that is not masked."""
         if credential_id is None or secret is None:
             return _SHAPES_ONLY
-        secrets, masker = self._known.pop(credential_id, ({}, _SHAPES_ONLY))
-        if secret not in secrets:
-            secrets[secret] = self._vault.open(Sealed(secret, key_id), credential_binding(credential_id))
-            masker = Masker(secrets.values())
-        self._known[credential_id] = (secrets, masker)
+        known = self._known.pop(credential_id, None)
+        if known is None or known[0] != secret:
+            known = secret, Masker(secrets_of(self._vault, credential_id, secret, former_secrets, key_id))
+        self._known[credential_id] = known
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        return masker
+        return known[1]
 
 
 def storable(masker: Masker, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:

@@ -36,7 +36,8 @@ Answer = Started | Finished
 
 _RUNNING = Started(AttemptStatus.RUNNING)
 _SECRETS = """
-SELECT attempt.id, credential.id AS credential_id, credential.secret, credential.secret_key_id
+SELECT attempt.id, credential.id AS credential_id, credential.secret, credential.former_secrets,
+    credential.secret_key_id
 FROM attempt JOIN credential ON credential.id = attempt.credential_id WHERE attempt.id = ANY ($1)
 """
 
@@ -92,10 +93,10 @@ async def _end(
 
 async def _maskers(connection: asyncpg.Connection, masks: Masks, ends: Iterable[End]) -> dict[UUID, Masker]:
     """For each attempt one that knows its secret, which is asked for only where there is a text to mask."""
-    maskers = {end.attempt_id: masks.of(None, None, None) for end in ends}
+    maskers = {end.attempt_id: masks.of(None, None, None, None) for end in ends}
     telling = [end.attempt_id for end in ends if finishing.says_something(end.report)]
     for row in await connection.fetch(_SECRETS, telling) if telling else []:
-        maskers[row["id"]] = masks.of(row["credential_id"], row["secret"], row["secret_key_id"])
+        maskers[row["id"]] = masks.of(row["credential_id"], row["secret"], row["former_secrets"], row["secret_key_id"])
     return maskers
 
 
