@@ -124,6 +124,23 @@ async def test_what_another_server_stores_is_not_stored_again(
     assert await outputs(queue) == ["a", "b", "c"]
 
 
+async def test_an_issue_that_is_deleted_waits_for_the_entries_that_are_being_stored(
+    queue: Queue, attempt_id: str, admin: httpx2.AsyncClient
+):
+    issue_id = await queue.sql.fetchval("SELECT id FROM issue")
+    async with queue.sql.transaction():
+        await queue.sql.execute("SELECT FROM attempt WHERE id = $1 FOR NO KEY UPDATE", attempt_id)
+        deletion = asyncio.create_task(admin.delete(f"/api/v1/issues/{issue_id}"))
+        await until_somebody_waits(queue.sql)
+        await queue.sql.execute(
+            """INSERT INTO workflowlog (id, issue_id, attempt_id, seq, step_name, status)
+               VALUES (gen_random_uuid(), $1, $2, 0, 'ai_coding', 'running')""",
+            issue_id, attempt_id,
+        )  # fmt: skip
+    assert (await deletion).status_code == 204
+    assert await queue.sql.fetchval("SELECT count(*) FROM workflowlog") == 0
+
+
 async def test_an_attempt_that_ended_keeps_no_other_from_being_stored(
     queue: Queue, node: NodeClient, attempt_id: str, together: Together
 ):

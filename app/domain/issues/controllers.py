@@ -8,7 +8,7 @@ from litestar.status_codes import HTTP_200_OK
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import spending
-from app.db.crud import get_or_404, given, lock_or_404, shaped, visible_to
+from app.db.crud import get_or_404, given, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.work import Issue
 from app.deps import Config, CurrentPaging, CurrentViewer, Session, Viewer
@@ -88,7 +88,7 @@ class IssueController(Controller):
     @delete("/{issue_id:uuid}")
     async def delete_issue(self, session: Session, viewer: CurrentViewer, issue_id: FromPath[UUID]) -> None:
         """Its attempts and logs go too; a node that works on it is told to stop."""
-        issue = await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+        issue = await writing.lock(session, viewer, issue_id, with_attempts=True)
         await session.delete(issue)
         issue_deleted(session, issue_id, issue.owner_id)
         ring(session)

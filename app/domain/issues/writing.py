@@ -111,13 +111,21 @@ async def create(
     return created
 
 
+async def lock(session: AsyncSession, viewer: Viewer, issue_id: UUID, *, with_attempts: bool) -> Issue:
+    """Attempts are locked before their issue, as by whoever stores their log entries, which refer to both.
+
+    Raises `NotFound`.
+    """
+    if with_attempts:
+        await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+        await spending.hold(session, issue_id)
+    return await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+
+
 async def change(session: AsyncSession, viewer: Viewer, settings: Settings, issue_id: UUID, body: IssueChange) -> Issue:
     """Raises `InvalidInput` for a maximum that the attempts made leave no room under."""
     fields: dict[str, Any] = given(body)
-    if "project_id" in fields:
-        await get_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
-        await spending.hold(session, issue_id)
-    issue = await lock_or_404(session, Issue, issue_id, visible_to(viewer, Issue))
+    issue = await lock(session, viewer, issue_id, with_attempts="project_id" in fields)
     after = {name: fields.get(name, getattr(issue, name)) for name in ("repository_url", "repository_id")}
     if after["repository_url"] is not None and fields.keys() & after.keys():
         references.require_clonable(after, settings)
