@@ -302,6 +302,23 @@ async def test_a_credential_stays_while_logs_are_masked_by_it(
     assert await queue.sql.fetchval("SELECT credential_id FROM attempt") is None
 
 
+async def test_an_account_stays_while_logs_of_others_are_masked_by_its_credentials(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    node = await make_node(tools=TOOL)
+    body = {"email": "leaving@example.com", "password": "a long enough password", "is_superuser": True}
+    leaving = (await admin.post("/api/v1/users", json=body)).json()["id"]
+    await link(app, queue, node, owner_id=UUID(leaving))
+    await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    refused = await admin.delete(f"/api/v1/users/{leaving}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    await node.log(attempt_id, 0, "still s3cret-token")
+    assert await queue.sql.fetchval("SELECT output FROM workflowlog") == "still ***"
+    await node.finish(attempt_id, next_seq=1)
+    assert (await admin.delete(f"/api/v1/users/{leaving}")).status_code == 204
+
+
 async def test_a_claim_waits_for_a_credential_that_is_being_deleted(
     app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
 ):

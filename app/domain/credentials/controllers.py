@@ -11,7 +11,7 @@ from app.db.models.derived import UsageTally
 from app.db.models.fleet import Credential, Node
 from app.deps import CurrentPaging, CurrentViewer, Secrets, Session
 from app.domain.audit.recording import record
-from app.domain.credentials import links, queries, sealing
+from app.domain.credentials import links, queries, removal, sealing
 from app.domain.credentials.schemas import (
     CredentialChange,
     CredentialDetail,
@@ -21,7 +21,7 @@ from app.domain.credentials.schemas import (
     LinkedNodePage,
     NewCredential,
 )
-from app.errors import Conflict, NotFound
+from app.errors import NotFound
 from app.protocol import CredentialCategory
 from app.schemas import FilterText
 
@@ -106,13 +106,8 @@ class CredentialController(Controller):
     @delete("/{credential_id:uuid}")
     async def delete_credential(self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID]) -> None:
         """Not while attempts are at work with it: what they log is masked by it. 409 then."""
-        # Claims that would use it wait for the lock, so the count that follows holds.
         credential = await lock_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
-        if at_work := await queries.attempts_at_work(session, credential_id):
-            raise Conflict(
-                f"{at_work} attempts at work use this credential, and their logs are masked by it. Disable it, and "
-                "delete it once they have ended; to end them now, cancel their issues."
-            )
+        await removal.require_unused(session, Credential.id == credential_id)
         await session.delete(credential)
         ring(session)
         await record(session, viewer, "credential.delete", "credential", credential_id, title=credential.title)

@@ -1,12 +1,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, true
+from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import Paging, Slice, equal, newest, newest_of, shaped
 from app.db.models.fleet import Credential, CredentialNodeLink, Node
-from app.db.models.work import IS_LIVE, Attempt
 from app.deps import Viewer
 from app.domain.credentials import links
 from app.domain.credentials.schemas import CredentialOut
@@ -40,12 +39,6 @@ async def list_nodes(session: AsyncSession, credential_id: UUID, paging: Paging)
     """Those that may use the credential."""
     linked = select(CredentialNodeLink.node_id).where(CredentialNodeLink.credential_id == credential_id)
     return await newest(session, paging, Node, Node.id.in_(linked))
-
-
-async def attempts_at_work(session: AsyncSession, credential_id: UUID) -> int:
-    """How many were given the credential and have not ended."""
-    at_work = select(func.count()).select_from(Attempt).where(Attempt.credential_id == credential_id, IS_LIVE)
-    return await session.scalar(at_work) or 0
 
 
 async def with_nodes(session: AsyncSession, rows: Sequence[Credential]) -> list[CredentialOut]:

@@ -106,7 +106,7 @@ class UserRemovalController(Controller):
 
     @delete("/{user_id:uuid}")
     async def delete_user(self, session: Session, viewer: CurrentViewer, user_id: FromPath[UUID]) -> None:
-        """Everything that is theirs is deleted too."""
+        """Everything that is theirs is deleted too. 409 while work on other people's issues uses their credentials."""
         require_superuser(viewer)
         email = await departures.delete_user(session, user_id)
         await record(session, viewer, "user.delete", "user", user_id, email=email)

@@ -6,8 +6,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import lock_or_404
-from app.db.models.fleet import Node
+from app.db.models.fleet import Credential, Node
+from app.db.models.work import Issue
 from app.domain.accounts import users
+from app.domain.credentials import removal
 from app.domain.issues import lifecycle
 from app.domain.nodes.notices import node_deleted
 
@@ -22,7 +24,11 @@ async def delete_node(session: AsyncSession, node_id: UUID) -> Node:
 
 
 async def delete_user(session: AsyncSession, user_id: UUID) -> str:
-    """Everything that is theirs goes too, nodes included. Returns the email. Raises what `users.delete` raises."""
+    """Everything that is theirs goes too, nodes included. Returns the email.
+
+    Raises what `users.delete` raises, and `Conflict` while work on other people's issues uses their credentials.
+    """
     for node_id in await session.scalars(select(Node.id).where(Node.owner_id == user_id).order_by(Node.id)):
         await delete_node(session, node_id)
+    await removal.require_unused(session, Credential.owner_id == user_id, Issue.owner_id != user_id)
     return await users.delete(session, user_id)
