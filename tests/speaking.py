@@ -47,6 +47,14 @@ class NodeClient:
         self.id = node_id
         self.boot_id = boot_id
 
+    @property
+    def token(self) -> str:
+        return self.http.headers["Authorization"].removeprefix("Bearer ")
+
+    def at(self, app: Litestar) -> "NodeClient":
+        """The same machine, speaking to another server."""
+        return NodeClient(client_of(app, self.token), self.id, self.boot_id)
+
     async def claim(self, *, wait: float = 0, **fields: Any) -> httpx2.Response:
         body = {"claim_id": str(uuid4()), "boot_id": self.boot_id, **fields}
         return await self.http.post("/api/v1/nodes/claim", params={"wait": wait}, json=body)

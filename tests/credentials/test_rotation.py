@@ -49,12 +49,12 @@ async def key_ids(sql: asyncpg.Connection) -> set[str]:
 async def delivered(app: Litestar, queue: Queue, node: NodeClient, tool: str) -> str:
     """The secret that a node gets for an issue, from a server with other keys."""
     await queue.add(tool=tool)
-    async with client_of(app, node.http.headers["authorization"].removeprefix("Bearer ")) as http:
-        speaker = NodeClient(http, node.id, node.boot_id)
-        offer = await speaker.take()
+    there = node.at(app)
+    async with there.http as http:
+        offer = await there.take()
         answer = await http.get(f"/api/v1/attempts/{offer['attempt_id']}/credential")
         assert answer.status_code == 200, answer.text
-        assert (await speaker.finish(offer["attempt_id"])).status_code in {200, 204}
+        assert (await there.finish(offer["attempt_id"])).status_code in {200, 204}
     return answer.json()["secret"]
 
 
@@ -84,8 +84,8 @@ async def test_secrets_move_to_a_new_key_that_then_suffices(
 ):
     node = await make_node(tools=[{"category": category} for category in SECRETS])
     await add_credentials(admin, node)
-    title = {"title": "cursor", "category": "cursor", "pat": "replaced-soon", "node_ids": []}
-    replaced = (await admin.post("/api/v1/credentials", json=title)).json()["id"]
+    body = {"title": "cursor", "category": "cursor", "pat": "replaced-soon", "node_ids": []}
+    replaced = (await admin.post("/api/v1/credentials", json=body)).json()["id"]
     assert (await admin.patch(f"/api/v1/credentials/{replaced}", json={"pat": "the-next"})).status_code == 200
     before = await key_ids(sql)
     async with running_app(msgspec.structs.replace(settings, secret_keys=(NEW, OLD))) as both:

@@ -77,8 +77,7 @@ async def known(admin: httpx2.AsyncClient, make_node: MakeNode, queue: Queue) ->
         "user_id": [await made("users", {"email": "u@example.com", "password": "a long enough password"})],
     }
     cursor = (await admin.get("/api/v1/issues", params={"limit": 1})).json()["next_cursor"]
-    node_token = node.http.headers["Authorization"].removeprefix("Bearer ")
-    return Known([token_of(admin), token_of(admin), node_token, REGISTRATION_KEY], ids, [cursor])
+    return Known([token_of(admin), token_of(admin), node.token, REGISTRATION_KEY], ids, [cursor])
 
 
 def token_of(client: httpx2.AsyncClient) -> str:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from conftest import running_app
 from litestar import Litestar
-from speaking import MakeNode, NodeClient, Queue, client_of, until_somebody_waits
+from speaking import MakeNode, NodeClient, Queue, until_somebody_waits
 
 from app.domain.issues import claim, offers
 from app.settings import Settings
@@ -135,16 +135,11 @@ async def test_caps_hold_with_several_processes(
         await queue.add(f"issue {n}", **{f"{capped}_id": cap_id})
     nodes = [await make_node(f"node-{n}") for n in range(20)]
     async with running_app(settings) as other:
-        mine = [_at(node, other) if n % 2 else node for n, node in enumerate(nodes)]
+        mine = [node.at(other) if n % 2 else node for n, node in enumerate(nodes)]
         answers = await asyncio.gather(*(node.claim() for node in mine))
         given = [offer for a in answers if a.status_code == 200 for offer in a.json()["attempts"]]
         assert len(given) == 3
         assert await _most_at_once(queue.sql) <= 3
-
-
-def _at(node: NodeClient, app: Litestar) -> NodeClient:
-    token = node.http.headers["authorization"].removeprefix("Bearer ")
-    return NodeClient(client_of(app, token), node.id, node.boot_id)
 
 
 async def _most_at_once(sql: asyncpg.Connection) -> int:

@@ -10,7 +10,7 @@ import httpx2
 import msgspec
 import pytest
 from litestar import Litestar
-from speaking import MakeNode, NodeClient, Queue, client_of, until_somebody_waits
+from speaking import MakeNode, NodeClient, Queue, until_somebody_waits
 
 from app.settings import Settings
 from app.vault import credential_binding
@@ -246,10 +246,8 @@ async def test_secrets_that_were_replaced_are_masked_by_a_server_that_never_knew
     for pat in ("an0ther-token", "th1rd-token", "th1rd-token"):
         changed = await admin.patch(f"/api/v1/credentials/{credential_id}", json={"pat": pat})
         assert changed.status_code == 200, changed.text
-    token = node.http.headers["authorization"].removeprefix("Bearer ")
     not_the_same = msgspec.structs.replace(settings, log_level="error")
-    async with running_app(not_the_same) as other, client_of(other, token) as http:
-        there = NodeClient(http, node.id, node.boot_id)
+    async with running_app(not_the_same) as other, (there := node.at(other)).http:
         await there.log(attempt_id, 0, "new th1rd-token, old s3cret-token an0ther-token")
         await there.finish(attempt_id, "failed", failure_code="invalid_work", next_seq=1, error_message="s3cret-token")
     assert await queue.sql.fetchval("SELECT output FROM workflowlog") == "new ***, old *** ***"
@@ -259,7 +257,7 @@ async def test_secrets_that_were_replaced_are_masked_by_a_server_that_never_knew
 
 
 async def test_the_latest_24_of_the_replaced_secrets_are_kept(
-    app: Litestar, settings: Settings, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
 ):
     node = await make_node(tools=TOOL)
     credential_id = await link(app, queue, node)

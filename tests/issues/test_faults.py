@@ -33,8 +33,7 @@ async def others(app: Litestar, database_url: str) -> AsyncIterator[list[Databas
 
 
 def asking(node: NodeClient, most: int = 1) -> ClaimRequest:
-    token = node.http.headers["Authorization"].removeprefix("Bearer ")
-    return ClaimRequest(digest(token), uuid4(), node.boot_id, most)
+    return ClaimRequest(digest(node.token), uuid4(), node.boot_id, most)
 
 
 async def claimed(db: Database, settings: Settings, request: ClaimRequest) -> int:
