@@ -9,6 +9,7 @@ from app.db.crud import add, get_or_404, given, lock_or_404, shaped, visible_to
 from app.db.doorbell import ring
 from app.db.models.derived import UsageTally
 from app.db.models.fleet import Credential, Node
+from app.db.models.work import Attempt
 from app.deps import CurrentPaging, CurrentViewer, Secrets, Session
 from app.domain.audit.recording import record
 from app.domain.credentials import links, queries, removal, sealing
@@ -107,7 +108,7 @@ class CredentialController(Controller):
     async def delete_credential(self, session: Session, viewer: CurrentViewer, credential_id: FromPath[UUID]) -> None:
         """Not while attempts are at work with it: what they log is masked by it. 409 then."""
         credential = await lock_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
-        await removal.require_unused(session, Credential.id == credential_id)
+        await removal.require_unused(session, "this credential", Attempt.credential_id == credential_id)
         await session.delete(credential)
         ring(session)
         await record(session, viewer, "credential.delete", "credential", credential_id, title=credential.title)

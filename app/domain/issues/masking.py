@@ -11,7 +11,7 @@ from app.protocol import LogEntry
 from app.vault import Vault
 
 _KEPT = 2000
-_SHAPES_ONLY = Masker(())
+SHAPES_ONLY = Masker(())
 
 
 class Masks:
@@ -26,7 +26,7 @@ class Masks:
     ) -> Masker:
         """Raises `UnknownKey` when a secret cannot be opened: rather no log than one that is not masked."""
         if credential_id is None or secret is None:
-            return _SHAPES_ONLY
+            return SHAPES_ONLY
         known = self._known.pop(credential_id, None)
         if known is None or known[0] != secret:
             known = secret, Masker(secrets_of(self._vault, credential_id, secret, former_secrets, key_id))

@@ -15,7 +15,7 @@ from app.db.engine import Database
 from app.domain.credentials.redaction import Masker
 from app.domain.issues import finishing, lifecycle, notices
 from app.domain.issues.lifecycle import Call, Ended
-from app.domain.issues.masking import Masks
+from app.domain.issues.masking import SHAPES_ONLY, Masks
 from app.errors import AppError, NotFound, Unauthorized
 from app.protocol import AttemptStatus, Finish, Finished, IssueStatus, Release, Started
 
@@ -93,7 +93,7 @@ async def _end(
 
 async def _maskers(connection: asyncpg.Connection, masks: Masks, ends: Iterable[End]) -> dict[UUID, Masker]:
     """For each attempt one that knows its secret, which is asked for only where there is a text to mask."""
-    maskers = {end.attempt_id: masks.of(None, None, None, None) for end in ends}
+    maskers = {end.attempt_id: SHAPES_ONLY for end in ends}
     telling = [end.attempt_id for end in ends if finishing.says_something(end.report)]
     for row in await connection.fetch(_SECRETS, telling) if telling else []:
         maskers[row["id"]] = masks.of(row["credential_id"], row["secret"], row["former_secrets"], row["secret_key_id"])

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.crud import lock_or_404
 from app.db.models.fleet import Credential, Node
-from app.db.models.work import Issue
+from app.db.models.work import Attempt, Issue
 from app.domain.accounts import users
 from app.domain.credentials import removal
 from app.domain.issues import lifecycle
@@ -30,5 +30,12 @@ async def delete_user(session: AsyncSession, user_id: UUID) -> str:
     """
     for node_id in await session.scalars(select(Node.id).where(Node.owner_id == user_id).order_by(Node.id)):
         await delete_node(session, node_id)
-    await removal.require_unused(session, Credential.owner_id == user_id, Issue.owner_id != user_id)
+    theirs = select(Credential.id).where(Credential.owner_id == user_id).order_by(Credential.id)
+    credentials = (await session.scalars(theirs.with_for_update())).all()
+    await removal.require_unused(
+        session,
+        "credentials of this account",
+        Attempt.credential_id.in_(credentials),
+        Attempt.issue_id.in_(select(Issue.id).where(Issue.owner_id != user_id)),
+    )
     return await users.delete(session, user_id)
