@@ -124,13 +124,20 @@ async def test_what_another_server_stores_is_not_stored_again(
     assert await outputs(queue) == ["a", "b", "c"]
 
 
-async def test_an_issue_that_is_deleted_waits_for_the_entries_that_are_being_stored(
-    queue: Queue, attempt_id: str, admin: httpx2.AsyncClient
+@pytest.mark.parametrize("what", ["issue", "account"])
+async def test_what_is_deleted_waits_for_the_entries_that_are_being_stored(
+    queue: Queue, attempt_id: str, admin: httpx2.AsyncClient, what: str
 ):
     issue_id = await queue.sql.fetchval("SELECT id FROM issue")
+    gone = f"/api/v1/issues/{issue_id}"
+    if what == "account":
+        body = {"email": "leaving@example.com", "password": "a long enough password"}
+        leaving = (await admin.post("/api/v1/users", json=body)).json()["id"]
+        await queue.sql.execute("UPDATE issue SET owner_id = $1", leaving)
+        gone = f"/api/v1/users/{leaving}"
     async with queue.sql.transaction():
         await queue.sql.execute("SELECT FROM attempt WHERE id = $1 FOR NO KEY UPDATE", attempt_id)
-        deletion = asyncio.create_task(admin.delete(f"/api/v1/issues/{issue_id}"))
+        deletion = asyncio.create_task(admin.delete(gone))
         await until_somebody_waits(queue.sql)
         await queue.sql.execute(
             """INSERT INTO workflowlog (id, issue_id, attempt_id, seq, step_name, status)
