@@ -1,8 +1,8 @@
 """Connections: one pool for operators' calls, one reserved for the fleet's, so that lists never starve heartbeats."""
 
 import asyncio
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
@@ -14,6 +14,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from app.db.connection import Connection, FleetConnection
 from app.db.notices import Notices
 from app.db.outage import Pulse
 from app.settings import SettingsError
@@ -130,7 +131,7 @@ async def open_database(database_url: str) -> Database:
         max_size=FLEET_CONNECTIONS,
         init=plan_alike,
         reset=_plan_anew_in_time,
-        connection_class=_FleetConnection,
+        connection_class=FleetConnection,
         **options,
     )
     # A notice that is lost in a crash is told of as a gap, so none waits for the disk.
@@ -157,7 +158,7 @@ async def one_by_one(session: AsyncSession) -> AsyncConnection:
 def _engine(where: Address, connections: int) -> AsyncEngine:
     engine = create_async_engine(
         where.url,
-        connect_args=dict(where.connect_args),
+        connect_args={**where.connect_args, "connection_class": Connection},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
@@ -165,33 +166,6 @@ def _engine(where: Address, connections: int) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "handle_error", _end_confused)
     return engine
-
-
-class _FleetConnection(asyncpg.Connection):
-    """Ends itself when it no longer knows where it stands, which asyncpg's pool would hand out again and again."""
-
-    planned_at = 0.0
-    """By `time.monotonic`; zero, so that the very first plans are made again as soon as there is something to see."""
-
-    async def execute(self, query: str, *args: object, **options: Any) -> str:
-        with self._ended_when_confused():
-            return await super().execute(query, *args, **options)
-
-    async def fetch(self, query: str, *args: object, **options: Any) -> list[asyncpg.Record]:
-        with self._ended_when_confused():
-            return await super().fetch(query, *args, **options)
-
-    async def copy_records_to_table(self, table_name: str, **options: Any) -> str:
-        with self._ended_when_confused():
-            return await super().copy_records_to_table(table_name, **options)
-
-    @contextmanager
-    def _ended_when_confused(self) -> Generator[None]:
-        try:
-            yield
-        except (asyncpg.InternalClientError, asyncpg.InterfaceError, TimeoutError):
-            self.terminate()
-            raise
 
 
 def _end_confused(context: ExceptionContext) -> None:
@@ -214,7 +188,7 @@ async def _plan_anew_in_time(connection: asyncpg.Connection) -> None:
 
     But a plan made while a table was empty takes any index for as good as another, so none is kept for long.
     """
-    fleet = cast("_FleetConnection", connection)
+    fleet = cast("FleetConnection", connection)
     now = monotonic()
     if now > fleet.planned_at + PLANS_LAST_S:
         fleet.planned_at = now

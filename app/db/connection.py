@@ -1,0 +1,59 @@
+"""asyncpg's connections, with two habits less."""
+
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import asyncpg
+
+_FIRST_THAT_VARIES = 10_000
+"""The types of PostgreSQL below it have the same numbers everywhere (FirstGenbkiObjectId in access/transam.h)."""
+_Ask = Callable[..., Awaitable[tuple[Any, Any]]]
+_types: dict[frozenset[int], Any] = {}
+
+
+class Connection(asyncpg.Connection):
+    """Knows what PostgreSQL's own types are made of from the connections before it.
+
+    asyncpg finds out anew on each, before its first statement with an array of uuid and before that of each other
+    type, by a query that takes longer to plan than most take to run (https://github.com/MagicStack/asyncpg/issues/1272).
+    """
+
+    async def _introspect_types(self, typeoids: Iterable[int], *rest: Any) -> tuple[Any, Any]:
+        wanted = frozenset(typeoids)
+        if wanted in _types:
+            # The name says that no anonymous statement took the place of the one being prepared.
+            return _types[wanted], SimpleNamespace(name="remembered")
+        ask = cast("_Ask", super()._introspect_types)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        found = await ask(typeoids, *rest)
+        if max(wanted) < _FIRST_THAT_VARIES:
+            _types[wanted] = found[0]
+        return found
+
+
+class FleetConnection(Connection):
+    """Ends itself when it no longer knows where it stands, which asyncpg's pool would hand out again and again."""
+
+    planned_at = 0.0
+    """By `time.monotonic`; zero, so that the very first plans are made again as soon as there is something to see."""
+
+    async def execute(self, query: str, *args: object, **options: Any) -> str:
+        with self._ended_when_confused():
+            return await super().execute(query, *args, **options)
+
+    async def fetch(self, query: str, *args: object, **options: Any) -> list[asyncpg.Record]:
+        with self._ended_when_confused():
+            return await super().fetch(query, *args, **options)
+
+    async def copy_records_to_table(self, table_name: str, **options: Any) -> str:
+        with self._ended_when_confused():
+            return await super().copy_records_to_table(table_name, **options)
+
+    @contextmanager
+    def _ended_when_confused(self) -> Generator[None]:
+        try:
+            yield
+        except (asyncpg.InternalClientError, asyncpg.InterfaceError, TimeoutError):
+            self.terminate()
+            raise
