@@ -207,13 +207,16 @@ ORDER BY call.n
 """
 
 
-async def end(session: AsyncSession, which: str, status: AttemptStatus, verdict: Verdict, **values: Any) -> list[Ended]:
+async def end(
+    session: AsyncSession, which: str, status: AttemptStatus, verdict: Verdict, *, waits: bool = True, **values: Any
+) -> list[Ended]:
     """Ends the attempts that the SQL condition `which` names and settles their issues.
 
-    `values` are further fields of `Ending`, and the parameters of `which`.
+    Unless it `waits`, what somebody locks is passed over. `values` are further fields of `Ending`, and the parameters
+    of `which`.
     """
     kept = {name: values.pop(name) for name in _COLUMNS.keys() & values.keys()}
-    statement = text(_END.format(endings=_ONE_ENDING, which=which, guard=_LIVE, locked=_LOCKED[True]))
+    statement = text(_END.format(endings=_ONE_ENDING, which=which, guard=_LIVE, locked=_LOCKED[waits]))
     rows = (await session.execute(statement, asdict(Ending(status, verdict, **kept)) | values)).all()
     ended = [_ended(row) for row in rows]
     for one in ended:

@@ -1,4 +1,7 @@
-"""What time alone brings about: silent nodes lose their attempts, offers lapse, cancels settle, issues come due."""
+"""What time alone brings about: silent nodes lose their attempts, offers lapse, cancels settle, issues come due.
+
+A sweep waits for nobody, since it holds many rows: what somebody holds is left to the next one.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -67,7 +70,7 @@ async def _end_any(
     if not ids:
         return []
     return await lifecycle.end(
-        session, f"attempt.id = ANY (:ids) AND ({which})", status, verdict, ids=ids, **values, **kept
+        session, f"attempt.id = ANY (:ids) AND ({which})", status, verdict, waits=False, ids=ids, **values, **kept
     )
 
 

@@ -45,8 +45,19 @@ SELECT heard.*, held.* FROM heard CROSS JOIN LATERAL (
     SELECT array_agg(id) AS held, array_agg(missed) AS missed, array_agg(cancel_requested_at IS NOT NULL) AS unwanted
     FROM attempt WHERE node_id = heard.id AND status IN ('offered', 'running')) AS held
 """
-_MISS = "UPDATE attempt SET missed = missed + 1 WHERE id = ANY ($1) AND status IN ('offered', 'running')"
-_NAMED_AGAIN = "UPDATE attempt SET missed = 0 WHERE id = ANY ($1) AND missed > 0"
+# In the order in which whoever stores log entries locks attempts, so that no two wait for each other.
+_LOCKED = """
+WITH locked AS MATERIALIZED (
+    SELECT id, status, missed FROM attempt WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE
+)
+"""
+_MISS = f"""{_LOCKED}
+UPDATE attempt SET missed = locked.missed + 1 FROM locked
+WHERE attempt.id = locked.id AND locked.status IN ('offered', 'running')
+"""
+_NAMED_AGAIN = f"""{_LOCKED}
+UPDATE attempt SET missed = 0 FROM locked WHERE attempt.id = locked.id AND locked.missed > 0
+"""
 _KNOWN = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
 
 

@@ -1,4 +1,7 @@
-"""What time alone brings about for nodes: silent ones go offline, pauses end."""
+"""What time alone brings about for nodes: silent ones go offline, pauses end.
+
+A node whose row somebody holds is being heard or steered. It is left to the next sweep, since no sweep waits.
+"""
 
 from datetime import timedelta
 from uuid import UUID
@@ -14,8 +17,10 @@ async def mark_offline(session: AsyncSession, silence: timedelta) -> list[UUID]:
     """Nodes that were silent for `silence` (three intervals); their attempts stay theirs until the lease ends."""
     rows = await session.scalars(
         text("""
-            UPDATE node SET status = 'offline' WHERE status = 'online'
-                AND (last_heartbeat IS NULL OR last_heartbeat < now() - CAST(:silence AS interval))
+            UPDATE node SET status = 'offline' WHERE id IN (
+                SELECT id FROM node WHERE status = 'online'
+                    AND (last_heartbeat IS NULL OR last_heartbeat < now() - CAST(:silence AS interval))
+                FOR NO KEY UPDATE SKIP LOCKED)
             RETURNING id
         """),
         {"silence": silence},
@@ -29,7 +34,10 @@ async def end_pauses(session: AsyncSession) -> list[UUID]:
         text("""
             UPDATE node SET desired = 'active', paused_until = NULL, desired_note = NULL,
                 updated_at = clock_timestamp()
-            WHERE desired = 'paused' AND paused_until <= clock_timestamp() RETURNING id
+            WHERE id IN (
+                SELECT id FROM node WHERE desired = 'paused' AND paused_until <= clock_timestamp()
+                FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING id
         """)
     )
     resumed = _tell(session, list(rows))

@@ -1,0 +1,90 @@
+"""Heartbeats and sweeps write many rows at once, beside others that hold some of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from litestar import Litestar
+from speaking import MakeNode, Queue, until_somebody_waits
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.issues import sweeps as issue_sweeps
+from app.domain.issues.lifecycle import Ended
+from app.domain.nodes import sweeps
+
+HIGHER, LOWER = UUID(int=2), UUID(int=1)
+LONG_AGO = timedelta(minutes=1)
+Sweep = Callable[[AsyncSession], Awaitable[list[Ended]]]
+
+
+@pytest.mark.parametrize("names", [False, True], ids=["left out", "named again"])
+async def test_a_heartbeat_takes_attempts_in_the_order_of_those_who_store_their_logs(
+    queue: Queue, make_node: MakeNode, names: bool
+):
+    """In another order each waited for the other, until PostgreSQL failed one of them a second later."""
+    node = await make_node(max_slots=2)
+    await queue.add()
+    await queue.add()
+    await node.claim(max=2)
+    # The higher one first, as the table and its indexes have them.
+    for attempt_id in (HIGHER, LOWER):
+        await queue.sql.execute(
+            """UPDATE attempt SET id = $1, missed = $2
+               WHERE id = (SELECT id FROM attempt WHERE id NOT IN ($3, $4) LIMIT 1)""",
+            attempt_id, int(names), HIGHER, LOWER,
+        )  # fmt: skip
+    lock = "SELECT FROM attempt WHERE id = $1 FOR NO KEY UPDATE"
+    async with asyncio.timeout(10), queue.sql.transaction():
+        await queue.sql.execute(lock, LOWER)
+        beating = asyncio.create_task(node.beat(*((str(HIGHER), str(LOWER)) if names else ())))
+        await until_somebody_waits(queue.sql)
+        await queue.sql.execute(f"{lock} NOWAIT", HIGHER)
+    assert (await beating).status_code == 200
+    assert {row["missed"] for row in await queue.sql.fetch("SELECT missed FROM attempt")} == {int(not names)}
+
+
+async def test_a_sweep_passes_over_nodes_that_somebody_holds(app: Litestar, queue: Queue, make_node: MakeNode):
+    held, free = await make_node("held"), await make_node("free")
+    await queue.sql.execute(
+        "UPDATE node SET last_heartbeat = now() - interval '1 h', desired = 'paused', paused_until = now()"
+    )
+    async with asyncio.timeout(10), queue.sql.transaction():
+        await queue.sql.execute("SELECT FROM node WHERE id = $1 FOR NO KEY UPDATE", UUID(held.id))
+        async with app.state.db.sessions.begin() as session:
+            assert await sweeps.end_pauses(session) == [UUID(free.id)]
+            assert await sweeps.mark_offline(session, LONG_AGO) == [UUID(free.id)]
+    async with app.state.db.sessions.begin() as session:
+        assert await sweeps.end_pauses(session) == [UUID(held.id)]
+        assert await sweeps.mark_offline(session, LONG_AGO) == [UUID(held.id)]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "ripe"),
+    [
+        (
+            lambda session: issue_sweeps.lose_silent(session, LONG_AGO),
+            "node SET last_heartbeat = now() - interval '1 h'",
+        ),
+        (issue_sweeps.lapse_offers, "attempt SET start_by = now() - interval '1 s'"),
+        (
+            lambda session: issue_sweeps.settle_cancels(session, LONG_AGO),
+            "attempt SET cancel_requested_at = now() - interval '1 h'",
+        ),
+    ],
+    ids=["silent", "not started", "cancelled"],
+)
+async def test_a_sweep_passes_over_attempts_that_somebody_holds(
+    app: Litestar, queue: Queue, make_node: MakeNode, sweep: Sweep, ripe: str
+):
+    node = await make_node(max_slots=2)
+    await queue.add()
+    await queue.add()
+    held, free = [UUID(offer["attempt_id"]) for offer in (await node.claim(max=2)).json()["attempts"]]
+    await queue.sql.execute(f"UPDATE {ripe}")
+    for rest, swept in ((held, free), (None, held)):
+        async with asyncio.timeout(10), queue.sql.transaction():
+            await queue.sql.execute("SELECT FROM attempt WHERE id = $1 FOR NO KEY UPDATE", rest)
+            async with app.state.db.sessions.begin() as session:
+                assert [ended.attempt_id for ended in await sweep(session)] == [swept]
