@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.issues import sweeps as issue_sweeps
 from app.domain.issues.lifecycle import Ended
-from app.domain.nodes import sweeps
+from app.domain.nodes import heartbeat, sweeps
+from app.domain.nodes.heartbeat import Beat, Heard
+from app.protocol import Heartbeat
+from app.tokens import digest
 
 HIGHER, LOWER = UUID(int=2), UUID(int=1)
 LONG_AGO = timedelta(minutes=1)
@@ -43,6 +46,21 @@ async def test_a_heartbeat_takes_attempts_in_the_order_of_those_who_store_their_
         await queue.sql.execute(f"{lock} NOWAIT", HIGHER)
     assert (await beating).status_code == 200
     assert {row["missed"] for row in await queue.sql.fetch("SELECT missed FROM attempt")} == {int(not names)}
+
+
+async def test_heartbeats_take_nodes_in_one_order(app: Litestar, queue: Queue, make_node: MakeNode):
+    """Two servers may hear the same nodes at once: those whose first server did not answer in time."""
+    nodes = {digest(node.token): node for node in [await make_node("one"), await make_node("two")]}
+    lower, higher = sorted(nodes)
+    lock = "SELECT FROM node WHERE token_hash = $1 FOR NO KEY UPDATE"
+    for order in ((lower, higher), (higher, lower)):
+        beats = [Beat(token_hash, Heartbeat(boot_id=nodes[token_hash].boot_id)) for token_hash in order]
+        async with asyncio.timeout(10), queue.sql.transaction():
+            await queue.sql.execute(lock, lower)
+            beating = asyncio.create_task(heartbeat.flush(app.state.db, beats))
+            await until_somebody_waits(queue.sql)
+            await queue.sql.execute(f"{lock} NOWAIT", higher)
+        assert {type(heard) for heard in await beating} == {Heard}
 
 
 async def test_a_sweep_passes_over_nodes_that_somebody_holds(app: Litestar, queue: Queue, make_node: MakeNode):

@@ -31,7 +31,8 @@ class Heard:
 
 
 # Writes nothing that is indexed, so that the row is updated in place (see `Node`). One statement, and so one round trip
-# and a transaction by itself: what the nodes hold is read beside.
+# and a transaction by itself: what the nodes hold is read beside. DISTINCT ON sorts them, so that two servers that hear
+# the same nodes take their rows in one order.
 _BEAT = f"""
 WITH heard AS (
     UPDATE node SET last_heartbeat = clock_timestamp(), status = 'online',
