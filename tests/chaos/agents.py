@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
-from chaos.history import History, Work
+from chaos.history import MASK, History, Work
 
 API = "/api/v1"
 _ANSWER_WITHIN_S = 8.0
@@ -213,6 +213,9 @@ class Agent:
             return  # Never started: the offer lapses.
         if not await self._write(work, "start", "POST"):
             return
+        if work.has_credential and work.secret is None:
+            status, answer = await self._call("GET", f"/attempts/{work.attempt_id}/credential")
+            work.secret = answer["secret"] if status == 200 else None
         cancelled = False
         for _ in range(self.dice.randint(1, 3)):
             await asyncio.sleep(self.dice.random() * 0.4)
@@ -244,8 +247,10 @@ class Agent:
         # Sometimes what the server has already is sent along once more.
         first -= self.dice.choice((0, 0, 0, min(first, 2)))
         for _ in range(self.dice.randint(1, 4)):
-            work.entries.append(f"entry {len(work.entries)} of {work.attempt_id[-12:]}, {self.dice.random()}")
-        entries = [{"step_name": "ai_coding", "status": "running", "output": text} for text in work.entries[first:]]
+            what = self.dice.choice((str(self.dice.random()), MASK))
+            work.entries.append(f"entry {len(work.entries)} of {work.attempt_id[-12:]}, {what}")
+        told = [text.replace(MASK, work.secret or MASK) for text in work.entries[first:]]
+        entries = [{"step_name": "ai_coding", "status": "running", "output": text} for text in told]
         answer = await self._write(work, "logs", "POST", {"first_seq": first, "entries": entries})
         if answer is not None:
             if answer["next_seq"] != len(work.entries):

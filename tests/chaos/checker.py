@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from typing import Any
 
-from chaos.history import History, Work
+from chaos.history import MASK, History, Work
 from chaos.operators import Operator
 
 ENDS = {"pending_merge", "merged", "completed", "failed", "cancelled"}
@@ -14,7 +14,9 @@ _AT_ONCE = 8
 async def check(operator: Operator, history: History) -> None:
     """Adds what is wrong to `history.problems`."""
     issues = {issue["id"]: issue for issue in await _all(operator, "/issues?limit=200")}
-    for issue_id in history.created - issues.keys():
+    for issue_id in history.deleted & issues.keys():
+        history.problem(f"issue {issue_id} was deleted and is there")
+    for issue_id in history.created - history.doomed - issues.keys():
         history.problem(f"issue {issue_id} was acknowledged and is gone")
     given: defaultdict[str, list[Work]] = defaultdict(list)
     for work in history.work.values():
@@ -104,6 +106,7 @@ def _check_entries(history: History, given: list[Work], entries: list[dict[str, 
     for work in given:
         mine = stored.pop(work.attempt_id, [])
         history.counts["entries"] += len(mine)
+        history.counts["masked"] += work.secret is not None and any(MASK in entry["output"] for entry in mine)
         if [entry["seq"] for entry in mine] != list(range(len(mine))):
             history.problem(f"the log of {work.attempt_id} is numbered {[entry['seq'] for entry in mine]}")
         if len(mine) < work.acknowledged_entries:

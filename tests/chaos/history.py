@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+MASK = "***"
+
 
 @dataclass
 class Work:
@@ -23,6 +25,9 @@ class Work:
     """When the report was sent for the first time."""
     answer: dict[str, Any] | None = None
     released_at: float | None = None
+    has_credential: bool = False
+    secret: str | None = None
+    """Of the credential, as its node was told. It stands in `entries` as it must be stored, that is as stars."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class History:
         self.work: dict[str, Work] = {}
         self.accepted: list[Accepted] = []
         self.created: set[str] = set()
+        self.doomed: set[str] = set()
+        """Issues that somebody wished to delete; of those in `deleted` it is known that they were."""
+        self.deleted: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
 
@@ -55,6 +63,7 @@ class History:
                 self.problem(f"attempt {known.attempt_id} was given to {known.node} and to {node}")
             return known
         work = Work(offer["attempt_id"], offer["issue"]["id"], offer["number"], node, offer["branch"], time.monotonic())
+        work.has_credential = offer["credential"] is not None
         self.work[work.attempt_id] = work
         self.counts["attempts"] += 1
         return work

@@ -24,6 +24,7 @@ _COPIED = ("app", "tests", "migrations", "typings", "alembic.ini", "pyproject.to
 _TABLE = ("tests/issues/test_state_table.py", "tests/issues/test_faults.py", "tests/issues/test_logs.py")
 _TURNS = ("tests/issues/test_turns.py",)
 _HEADS = ("tests/issues/test_heads.py",)
+_ROWS = ("tests/nodes/test_row_locks.py",)
 _OUTAGE = "tests/staying_up/test_outage.py"
 
 
@@ -107,6 +108,9 @@ MUTANTS = [
            "node.boot_id != machine.boot_id", "False"),
     Mutant("heartbeats may forget attempts", "app/domain/nodes/heartbeat.py",
            "_LEFT_OUT_UNTIL_LOST = 2", "_LEFT_OUT_UNTIL_LOST = 10_000"),
+    Mutant("left-out attempts are locked from the other end", "app/domain/nodes/heartbeat.py",
+           "ORDER BY id FOR NO KEY UPDATE", "ORDER BY id DESC FOR NO KEY UPDATE", _ROWS),
+    Mutant("a sweep that waits for whoever holds a row", f"{ISSUES}/sweeps.py", "waits=False, ", "", _ROWS),
     Mutant("usage of an attempt that is over", f"{ISSUES}/attempts.py",
            "if row is None or not await lifecycle.is_open(session, attempt_id):", "if row is None:"),
     Mutant("answer before commit", "app/db/engine.py",

@@ -46,6 +46,7 @@ class Nemesis:
             self.kill_backend, self.end_backend, self.freeze_backend, self.freeze_database, self.cut_database,
             self.exhaust_pool, self.idle_transaction, field.operator.delete_node, field.operator.steer_node,
             field.operator.rotate_key, field.operator.revoke_token, field.operator.link_credential,
+            field.operator.replace_secret, field.operator.delete_issue, field.operator.delete_issue,
         ]  # fmt: skip
         if field.ballast is not None:
             rarely.append(field.ballast)

@@ -1,4 +1,4 @@
-"""People at work while things break: they queue, cancel and requeue issues, steer nodes, rotate the key."""
+"""People at work while things break: they queue, cancel, requeue and delete issues, steer nodes, replace secrets."""
 
 import asyncio
 import random
@@ -49,7 +49,7 @@ class Operator:
         repository = await self.call("POST", "/repositories", {"name": "capped", "url": url, "max_running": CAP})
         await self.call(
             "POST", "/credentials",
-            {"title": "capped", "category": "claude-code", "pat": "sk-chaos-0123456789", "max_running": CAP},
+            {"title": "capped", "category": "claude-code", "pat": "chaosword0000000000", "max_running": CAP},
         )  # fmt: skip
         self.wishes += [
             {"project_id": project["id"]},
@@ -77,6 +77,21 @@ class Operator:
         if issues and issues["items"]:
             await self.call("POST", f"/issues/{self.dice.choice(issues['items'])['id']}/{verb}")
 
+    async def delete_issue(self) -> None:
+        status = self.dice.choice(("processing", "processing", "pending", "completed"))
+        issues = await self.call("GET", f"/issues?status={status}&limit=20")
+        if issues and issues["items"]:
+            issue_id = self.dice.choice(issues["items"])["id"]
+            self.world.history.doomed.add(issue_id)
+            if await self.call("DELETE", f"/issues/{issue_id}") is not None:
+                self.world.history.deleted.add(issue_id)
+
+    async def replace_secret(self) -> None:
+        credentials = await self.call("GET", "/credentials")
+        if credentials:
+            body = {"pat": f"chaosword{self.dice.randrange(10**10):010}"}
+            await self.call("PATCH", f"/credentials/{credentials['items'][0]['id']}", body)
+
     async def steer_node(self) -> None:
         nodes = await self.call("GET", "/nodes?limit=100")
         if nodes and nodes["items"]:
@@ -99,9 +114,10 @@ class Operator:
     async def link_credential(self) -> None:
         credentials = await self.call("GET", "/credentials")
         nodes = await self.call("GET", "/nodes?limit=100")
-        if credentials and nodes and nodes["items"]:
-            path = f"/credentials/{credentials['items'][0]['id']}/nodes/{self.dice.choice(nodes['items'])['id']}"
-            await self.call(self.dice.choice(("PUT", "PUT", "DELETE")), path)
+        if credentials and nodes:
+            for node in self.dice.sample(nodes["items"], min(6, len(nodes["items"]))):
+                path = f"/credentials/{credentials['items'][0]['id']}/nodes/{node['id']}"
+                await self.call(self.dice.choice(("PUT", "PUT", "PUT", "DELETE")), path)
 
     async def rotate_key(self) -> None:
         await self.call("POST", "/registration-key/rotate", {"grace_s": self.dice.choice((0, 5))})

@@ -47,6 +47,8 @@ class Wanted:
     unanswered: int = 100
     snapshots: int = 500
     """Looks at all rows of one moment, for caps and slots: about five a second while the database answers."""
+    masked: int = 20
+    """Attempts whose log has stars where their node wrote the credential's secret."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Outcome:
             f"only {counts[name]} {name}, {least} are wanted"
             for name, least in (
                 ("lost attempts", wanted.lost), ("stale", wanted.stale), ("unanswered", wanted.unanswered),
-                ("snapshots", wanted.snapshots),
+                ("snapshots", wanted.snapshots), ("masked", wanted.masked),
             )
             if counts[name] < least
         ]  # fmt: skip
