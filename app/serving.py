@@ -26,7 +26,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import logs, metering
 from app.asgi import create_app
 from app.db import embedded, migrate
+from app.db.connection import rehearse
 from app.db.engine import open_database
+from app.db.outage import is_database_away
+from app.domain.issues import fleet
+from app.domain.nodes import heartbeat
 from app.settings import Settings, SettingsError
 
 STOP_WITHIN_S = 3
@@ -40,6 +44,7 @@ CONNECTIONS_WANTED = 10_240
 _PR_SET_PDEATHSIG = 1
 log = structlog.get_logger("nodeyard.server")
 _PORT_FREE_WITHIN_S = 5
+_REHEARSED_WITHIN_S = 5
 
 
 def serve(settings: Settings, *, migrate_first: bool = False) -> None:
@@ -143,8 +148,19 @@ def _worker(settings: Settings) -> Litestar:
     logs.configure(settings)
     _allow_connections()
     app = create_app(settings)
-    app.on_startup.append(_settle_garbage_collector)
+    app.on_startup += [_rehearse, _settle_garbage_collector]
     return app
+
+
+async def _rehearse(app: Litestar) -> None:
+    """A fleet waits for a server to come back; not until here, since only a server that serves has one."""
+    try:
+        async with asyncio.timeout(_REHEARSED_WITHIN_S):
+            await rehearse(app.state.db.fleet, [*fleet.STATEMENTS, *heartbeat.STATEMENTS])
+    except Exception as problem:
+        if not is_database_away(problem):
+            raise
+        log.warning("database away, statements not rehearsed", error=type(problem).__name__)
 
 
 def _allow_connections() -> None:

@@ -1,16 +1,16 @@
-"""asyncpg's connections, with two habits less."""
+"""asyncpg's connections, with two habits less, and ready before somebody waits for them."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterable
+import asyncio
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 
 _FIRST_THAT_VARIES = 10_000
 """The types of PostgreSQL below it have the same numbers everywhere (FirstGenbkiObjectId in access/transam.h)."""
-_Ask = Callable[..., Awaitable[tuple[Any, Any]]]
-_types: dict[frozenset[int], Any] = {}
+_types: dict[frozenset[int], list[asyncpg.Record]] = {}
 
 
 class Connection(asyncpg.Connection):
@@ -20,13 +20,12 @@ class Connection(asyncpg.Connection):
     type, by a query that takes longer to plan than most take to run (https://github.com/MagicStack/asyncpg/issues/1272).
     """
 
-    async def _introspect_types(self, typeoids: Iterable[int], *rest: Any) -> tuple[Any, Any]:
+    async def _introspect_types(self, typeoids: Iterable[int], *rest: Any) -> tuple[list[asyncpg.Record], Any]:
         wanted = frozenset(typeoids)
         if wanted in _types:
             # The name says that no anonymous statement took the place of the one being prepared.
             return _types[wanted], SimpleNamespace(name="remembered")
-        ask = cast("_Ask", super()._introspect_types)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-        found = await ask(typeoids, *rest)
+        found = await super()._introspect_types(typeoids, *rest)
         if max(wanted) < _FIRST_THAT_VARIES:
             _types[wanted] = found[0]
         return found
@@ -57,3 +56,23 @@ class FleetConnection(Connection):
         except (asyncpg.InternalClientError, asyncpg.InterfaceError, TimeoutError):
             self.terminate()
             raise
+
+
+async def rehearse(pool: asyncpg.Pool, statements: Sequence[str]) -> None:
+    """Opens all connections of the pool and runs each statement on each of them, with empty arrays: they do nothing.
+
+    On a new connection a statement takes several times as long, since it is parsed and planned, and PostgreSQL reads
+    its catalogs. The nodes that wait for a server to come back would meet that on all connections at once.
+    """
+
+    async def run_through() -> None:
+        async with pool.acquire() as connection:
+            for statement in statements:
+                parameters = (await connection.prepare(statement)).get_parameters()
+                nothing: list[list[object] | None] = [[] if each.kind == "array" else None for each in parameters]
+                await connection.fetch(statement, *nothing)
+
+    # All at once, so that each takes a connection of its own.
+    async with asyncio.TaskGroup() as group:
+        for _ in range(pool.get_max_size()):
+            group.create_task(run_through())

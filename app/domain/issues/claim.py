@@ -135,6 +135,7 @@ FROM taken LEFT JOIN prompt ON prompt.id = taken.prompt_id
 WHERE issue.id = taken.id
 RETURNING taken.slot, issue.lane, {offers.COLUMNS}
 """
+STATEMENTS = (_CALLERS, LANES + _MATCHES, LANES_FROM + _MATCHES, TAKE, offers.INSERT)
 
 
 async def flush(

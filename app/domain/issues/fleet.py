@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 
 from app.db.batching import Batcher, ConsiderateBatcher
 from app.db.engine import Database
-from app.domain.issues import log_append, turns
+from app.domain.issues import claim, lifecycle, log_append, turns
 from app.domain.issues.dispatch import Dispatch
 from app.domain.issues.log_append import Append
 from app.domain.issues.masking import Masks
@@ -19,6 +19,8 @@ from app.vault import Vault
 
 _SECOND_FROM = 160
 """So many log entries that wait are worth a second flush beside the first."""
+STATEMENTS = (*claim.STATEMENTS, *log_append.STATEMENTS, *lifecycle.STATEMENTS)
+"""What nodes repeat, as long as nothing is out of the ordinary."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,7 @@ LEFT JOIN attempt ON attempt.id = call.attempt_id
 LEFT JOIN issue ON issue.id = attempt.issue_id
 ORDER BY call.n
 """
+STATEMENTS = (_START[False], _END_REPORTED[False], _STANDING)
 
 
 async def end(

@@ -192,6 +192,7 @@ UPDATE workflowlog SET output = mended.output FROM unnest($1::uuid[], $2::text[]
 WHERE workflowlog.id = mended.id
 """
 _KNOWN_TOKENS = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
+STATEMENTS = (_WRITE_ON, _LOCK, _ADVANCE)
 
 
 Answers = dict[int, LogAnswer | AppError]

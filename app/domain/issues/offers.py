@@ -41,7 +41,7 @@ COLUMNS = """
                                           'error_message', error_message, 'summary', summary) ORDER BY number)
         FROM attempt WHERE issue_id = issue.id) END AS earlier
 """
-_INSERT = """
+INSERT = """
 INSERT INTO attempt (id, issue_id, node_id, node_name, credential_id, number, branch, claim_id, offer, start_by)
 SELECT new.*, clock_timestamp() + $10::interval FROM unnest(
     $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::int[], $7::text[], $8::uuid[], $9::text[]) AS new
@@ -138,7 +138,7 @@ async def store(connection: asyncpg.Connection, attempts: Sequence[NewAttempt], 
         (a.id, a.issue_id, a.node_id, a.node_name, a.credential_id, a.number, a.branch, a.claim_id, a.offer)
         for a in attempts
     ), strict=True)  # fmt: skip
-    await connection.execute(_INSERT, *(list(column) for column in columns), start_within)
+    await connection.execute(INSERT, *(list(column) for column in columns), start_within)
 
 
 def _issue(row: asyncpg.Record, surroundings: Surroundings) -> OfferedIssue:

@@ -60,6 +60,7 @@ _NAMED_AGAIN = f"""{_LOCKED}
 UPDATE attempt SET missed = 0 FROM locked WHERE attempt.id = locked.id AND locked.missed > 0
 """
 _KNOWN = "SELECT token_hash FROM node WHERE token_hash = ANY ($1)"
+STATEMENTS = (_BEAT,)
 
 
 @dataclass(slots=True)
