@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
@@ -36,6 +36,18 @@ class FleetConnection(Connection):
 
     planned_at = 0.0
     """By `time.monotonic`; zero, so that the very first plans are made again as soon as there is something to see."""
+    is_rehearsing = False
+
+    async def rehearse(self, statements: Sequence[str]) -> None:
+        """Runs each with empty arrays, so that it does nothing, but is parsed and planned, and its catalogs are read.
+
+        The plans last for the first work that is done with them, as those of a connection that did not rehearse.
+        """
+        self.is_rehearsing = True
+        for statement in statements:
+            parameters = (await self.prepare(statement)).get_parameters()
+            nothing: list[list[object] | None] = [[] if each.kind == "array" else None for each in parameters]
+            await self.fetch(statement, *nothing)
 
     async def execute(self, query: str, *args: object, **options: Any) -> str:
         with self._ended_when_confused():
@@ -59,20 +71,17 @@ class FleetConnection(Connection):
 
 
 async def rehearse(pool: asyncpg.Pool, statements: Sequence[str]) -> None:
-    """Opens all connections of the pool and runs each statement on each of them, with empty arrays: they do nothing.
+    """Opens all connections of the fleet's pool, and lets each rehearse the statements.
 
-    On a new connection a statement takes several times as long, since it is parsed and planned, and PostgreSQL reads
-    its catalogs. The nodes that wait for a server to come back would meet that on all connections at once.
+    On a new connection a statement takes several times as long. The nodes that wait for a server to come back would
+    meet that on all connections at once.
     """
 
-    async def run_through() -> None:
+    async def one() -> None:
         async with pool.acquire() as connection:
-            for statement in statements:
-                parameters = (await connection.prepare(statement)).get_parameters()
-                nothing: list[list[object] | None] = [[] if each.kind == "array" else None for each in parameters]
-                await connection.fetch(statement, *nothing)
+            await cast("FleetConnection", connection).rehearse(statements)
 
-    # All at once, so that each takes a connection of its own.
+    # All at once, so that each is another connection.
     async with asyncio.TaskGroup() as group:
         for _ in range(pool.get_max_size()):
-            group.create_task(run_through())
+            group.create_task(one())

@@ -189,6 +189,9 @@ async def _plan_anew_in_time(connection: asyncpg.Connection) -> None:
     But a plan made while a table was empty takes any index for as good as another, so none is kept for long.
     """
     fleet = cast("FleetConnection", connection)
+    if fleet.is_rehearsing:
+        fleet.is_rehearsing = False
+        return
     now = monotonic()
     if now > fleet.planned_at + PLANS_LAST_S:
         fleet.planned_at = now
