@@ -12,6 +12,7 @@ import pytest
 from litestar import Litestar
 from speaking import MakeNode, NodeClient, Queue, until_somebody_waits
 
+from app.domain.issues import sweeps
 from app.settings import Settings
 from app.vault import credential_binding
 from tests.conftest import running_app
@@ -298,6 +299,28 @@ async def test_a_credential_stays_while_logs_are_masked_by_it(
     await node.finish(attempt_id, next_seq=1)
     assert (await admin.delete(url)).status_code == 204
     assert await queue.sql.fetchval("SELECT credential_id FROM attempt") is None
+
+
+async def test_what_comes_late_is_refused_once_nobody_could_mask_it(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    """Its credential may go, since the attempt is lost; adopted, its log would hold the secret as it is."""
+    node = await make_node(tools=TOOL)
+    credential_id = await link(app, queue, node)
+    await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    await queue.sql.execute("UPDATE attempt SET start_by = now() - interval '1 s'")
+    async with app.state.db.sessions.begin() as session:
+        await sweeps.lapse_offers(session)
+    assert (await node.log(attempt_id, 0, "late s3cret-token")).status_code == 200
+    assert (await admin.delete(f"/api/v1/credentials/{credential_id}")).status_code == 204
+    for refused in (
+        await node.log(attempt_id, 1, "later s3cret-token"),
+        await node.finish(attempt_id, next_seq=1, summary="s3cret-token"),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (409, "attempt_superseded")
+    assert [row["output"] for row in await queue.sql.fetch("SELECT output FROM workflowlog")] == ["late ***"]
+    assert await queue.sql.fetchval("SELECT summary FROM attempt") is None
 
 
 async def test_an_account_stays_while_logs_of_others_are_masked_by_its_credentials(

@@ -99,9 +99,11 @@ _COLUMNS = {field.name: "text" for field in fields(Ending)} | {"wait_s": "float8
 _BACK_OFF_FIRST_S = 10.0
 _BACK_OFF_MAX_S = 300.0
 _LIVE = "attempt.status IN ('offered', 'running') AND issue.status = 'processing'"
-# Nobody claimed the issue since, so a result that comes late is still the newest there is.
+# Nobody claimed the issue since, so a result that comes late is still the newest there is. Where the credential of the
+# offer was deleted since, nobody could mask what the node says.
 _ADOPTABLE = """attempt.status = 'lost' AND attempt.finish_digest IS NULL
-    AND issue.last_number = attempt.number AND issue.status IN ('pending', 'failed')"""
+    AND issue.last_number = attempt.number AND issue.status IN ('pending', 'failed')
+    AND (attempt.credential_id IS NOT NULL OR attempt.offer NOT LIKE '%"credential":{%')"""
 OPEN = f"({_LIVE}) OR ({_ADOPTABLE})"
 _UNBURNED = "('released', 'not_started', 'not_received')"
 """The failure codes of losses that burned no retry."""
