@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
+import httpx2
 import pytest
 from litestar import Litestar
 from speaking import MakeNode, Queue, until_somebody_waits
@@ -76,6 +77,16 @@ async def test_a_sweep_passes_over_nodes_that_somebody_holds(app: Litestar, queu
     async with app.state.db.sessions.begin() as session:
         assert await sweeps.end_pauses(session) == [UUID(held.id)]
         assert await sweeps.mark_offline(session, LONG_AGO) == [UUID(held.id)]
+
+
+async def test_linking_nodes_waits_for_no_heartbeat(queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient):
+    nodes = [(await make_node(name)).id for name in ("one", "two")]
+    body = {"title": "theirs", "category": "claude-code", "pat": "a long enough secret", "node_ids": nodes}
+    async with asyncio.timeout(10), queue.sql.transaction():
+        await queue.sql.execute("SELECT FROM node FOR NO KEY UPDATE")
+        made = await admin.post("/api/v1/credentials", json=body)
+        changed = await admin.patch(f"/api/v1/credentials/{made.json()['id']}", json={"node_ids": nodes[1:]})
+    assert (made.status_code, changed.json()["node_ids"]) == (201, nodes[1:])
 
 
 @pytest.mark.parametrize(

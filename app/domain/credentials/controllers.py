@@ -63,6 +63,7 @@ class CredentialController(Controller):
         )
         sealing.put(credential, data.pat, vault)
         await add(session, credential)
+        await links.hold_nodes(session, data.node_ids)
         await links.replace(session, credential.id, data.node_ids)
         await record(
             session, viewer, "credential.create", "credential", credential.id, title=data.title, category=data.category
@@ -88,8 +89,11 @@ class CredentialController(Controller):
         credential_id: FromPath[UUID],
         data: JSONBody[CredentialChange],
     ) -> CredentialOut:
-        credential = await lock_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
         fields = given(data)
+        if "node_ids" in fields:
+            await get_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
+            await links.hold_nodes(session, fields["node_ids"])
+        credential = await lock_or_404(session, Credential, credential_id, visible_to(viewer, Credential))
         for name in {"title", "category", "is_disabled", "max_running"} & fields.keys():
             setattr(credential, name, fields[name])
         if "pat" in fields:

@@ -28,12 +28,16 @@ async def unlink(session: AsyncSession, credential_id: UUID, node_id: UUID) -> b
     return gone is not None
 
 
-async def replace(session: AsyncSession, credential_id: UUID, node_ids: Sequence[UUID]) -> None:
-    """Make `node_ids` the credential's nodes. Raises `InvalidInput` when one does not exist."""
-    wanted = set(node_ids)
-    known = set((await session.scalars(select(Node.id).where(Node.id.in_(wanted)).with_for_update(read=True))).all())
-    if missing := wanted - known:
+async def hold_nodes(session: AsyncSession, node_ids: Sequence[UUID]) -> None:
+    """Keeps them from being deleted. Call it before a credential is locked. Raises `InvalidInput` for a missing one."""
+    held = select(Node.id).where(Node.id.in_(node_ids)).order_by(Node.id).with_for_update(read=True, key_share=True)
+    if missing := set(node_ids) - set(await session.scalars(held)):
         raise InvalidInput(f"There is no node {min(missing)}.", field="node_ids")
+
+
+async def replace(session: AsyncSession, credential_id: UUID, node_ids: Sequence[UUID]) -> None:
+    """Make `node_ids`, which are held, the credential's nodes."""
+    wanted = set(node_ids)
     await session.execute(
         delete(CredentialNodeLink).where(
             CredentialNodeLink.credential_id == credential_id, CredentialNodeLink.node_id.not_in(wanted)

@@ -85,7 +85,11 @@ async def rotate(db: Database, vault: Vault) -> int:
 
 async def _rotate_batch(session: AsyncSession, vault: Vault) -> int:
     outdated = or_(Credential.secret_key_id.is_(None), Credential.secret_key_id != vault.newest_key_id)
-    rows = (await session.scalars(select(Credential).where(outdated).limit(_BATCH).with_for_update())).all()
+    rows = (
+        await session.scalars(
+            select(Credential).where(outdated).order_by(Credential.id).limit(_BATCH).with_for_update()
+        )
+    ).all()
     for row in rows:
         secret, *former = secrets_of(vault, row.id, row.secret, row.former_secrets, row.secret_key_id)
         sealed = vault.seal(secret, credential_binding(row.id))
