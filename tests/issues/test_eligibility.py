@@ -323,6 +323,21 @@ async def test_what_comes_late_is_refused_once_nobody_could_mask_it(
     assert await queue.sql.fetchval("SELECT summary FROM attempt") is None
 
 
+async def test_a_secret_that_cannot_be_read_is_not_replaced_while_a_node_has_it(
+    app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
+):
+    """Its key is lost, or this server was not given it yet: nobody could mask the former secret from then on."""
+    node = await make_node(tools=TOOL)
+    path = f"/api/v1/credentials/{await link(app, queue, node)}"
+    await queue.add()
+    attempt_id = (await node.take())["attempt_id"]
+    await queue.sql.execute("UPDATE credential SET secret_key_id = 'lost'")
+    refused = await admin.patch(path, json={"pat": "another-secret"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    await node.finish(attempt_id)
+    assert (await admin.patch(path, json={"pat": "another-secret"})).status_code == 200
+
+
 async def test_an_account_stays_while_logs_of_others_are_masked_by_its_credentials(
     app: Litestar, queue: Queue, make_node: MakeNode, admin: httpx2.AsyncClient
 ):

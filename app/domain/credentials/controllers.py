@@ -97,7 +97,7 @@ class CredentialController(Controller):
         for name in {"title", "category", "is_disabled", "max_running"} & fields.keys():
             setattr(credential, name, fields[name])
         if "pat" in fields:
-            sealing.replace(credential, fields["pat"], vault)
+            await removal.replace_secret(session, credential, fields["pat"], vault)
         if fields.get("is_disabled") is False or "pat" in fields:
             credential.disabled_reason = credential.cooldown_until = None
         await session.flush()

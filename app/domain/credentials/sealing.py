@@ -12,7 +12,6 @@ from app.db.models.fleet import Credential, NodeRegistrationKey
 from app.vault import (
     REGISTRATION_KEY_BINDING,
     Sealed,
-    UnknownKey,
     Vault,
     credential_binding,
     former_secrets_binding,
@@ -24,19 +23,15 @@ _FORMER_MAX = 24
 
 
 def put(credential: Credential, secret: str, vault: Vault) -> None:
-    """`credential.id` must be set: the sealed secret is bound to it."""
+    """Its only secret. `credential.id` must be set: the sealed secret is bound to it."""
     sealed = vault.seal(secret, credential_binding(credential.id))
-    credential.secret, credential.secret_key_id = sealed.data, sealed.key_id
+    credential.secret, credential.secret_key_id, credential.former_secrets = sealed.data, sealed.key_id, None
     credential.pat_last4 = last4(secret)
 
 
 def replace(credential: Credential, secret: str, vault: Vault) -> None:
-    """What it replaces goes on being masked in logs, the latest 24 of them."""
-    try:
-        known = secrets_of(vault, credential.id, credential.secret, credential.former_secrets, credential.secret_key_id)
-    except UnknownKey:
-        # Whoever lost the key stores the secret anew; no log could be written that needs the former one.
-        known = []
+    """What it replaces goes on being masked in logs, the latest 24 of them. Raises `UnknownKey` where it is lost."""
+    known = secrets_of(vault, credential.id, credential.secret, credential.former_secrets, credential.secret_key_id)
     put(credential, secret, vault)
     former = [each for each in dict.fromkeys(known) if each != secret]
     credential.former_secrets = _seal_former(credential.id, former[:_FORMER_MAX], vault)
